@@ -1,0 +1,250 @@
+import { z } from 'zod';
+import { exchangeView, sessionEvent, turnStates, usage } from './events.ts';
+import { roles, verbs } from './identity-kinds.ts';
+import { kindNames } from './kinds.ts';
+import { metadata, principalRef } from './metadata.ts';
+
+/** RFC 9457 problem document. `code` is stable; `errors` lists every mistake of a document. */
+export const problem = z.looseObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string().exactOptional(),
+  errors: z
+    .array(
+      z.strictObject({ file: z.string(), document: z.int(), line: z.int(), path: z.string(), message: z.string() }),
+    )
+    .exactOptional(),
+});
+export type Problem = z.infer<typeof problem>;
+
+export const resourceView = z.strictObject({
+  apiVersion: z.string(),
+  kind: z.enum(kindNames),
+  metadata,
+  spec: z.record(z.string(), z.unknown()),
+  status: z.record(z.string(), z.unknown()),
+});
+export const resourceList = z.strictObject({ items: z.array(resourceView), revision: z.int() });
+
+/** `documents`: plain objects, or the text of multi-document YAML; `file` names that text in errors. */
+export const applyRequest = z.strictObject({
+  documents: z.union([z.string(), z.array(z.unknown()).max(1_000)]),
+  file: z.string().max(256).exactOptional(),
+  dryRun: z.boolean().exactOptional(),
+  prune: z.boolean().exactOptional(),
+});
+export type ApplyRequest = z.infer<typeof applyRequest>;
+export const applyResult = z.strictObject({
+  dryRun: z.boolean(),
+  results: z.array(
+    z.strictObject({
+      kind: z.enum(kindNames),
+      namespace: z.string().exactOptional(),
+      name: z.string(),
+      uid: z.string(),
+      resourceVersion: z.string(),
+      action: z.enum(['created', 'configured', 'unchanged', 'deleted']),
+    }),
+  ),
+});
+export type ApplyResult = z.infer<typeof applyResult>;
+
+export const modelList = z.strictObject({
+  object: z.literal('list'),
+  data: z.array(z.strictObject({ id: z.string(), object: z.literal('model'), created: z.int(), owned_by: z.string() })),
+});
+export type ModelList = z.infer<typeof modelList>;
+
+const origin = z.enum(['binding', 'server', 'agent', 'none']);
+const explainedTarget = z.strictObject({
+  audience: z.array(z.string()),
+  resource: z.array(z.string()),
+  scopes: z.array(z.string()),
+  expectedAudience: z.array(z.string()),
+  origin: z.strictObject({ audience: origin, resource: origin, scopes: origin }),
+});
+export const explanation = z.strictObject({
+  agent: z.strictObject({
+    namespace: z.string(),
+    name: z.string(),
+    uid: z.string(),
+    enabled: z.boolean(),
+    type: z.string(),
+  }),
+  model: z
+    .strictObject({ name: z.string(), provider: z.string(), model: z.string(), problem: z.string().exactOptional() })
+    .exactOptional(),
+  tools: z.array(
+    z.strictObject({
+      name: z.string(),
+      server: z.string(),
+      tool: z.string(),
+      mode: z.string(),
+      approved: z.boolean(),
+      requireApproval: z.boolean(),
+      tokenService: z.string().exactOptional(),
+      profile: z.string().exactOptional(),
+      delegation: z.string().exactOptional(),
+      target: explainedTarget.exactOptional(),
+      problem: z.string().exactOptional(),
+    }),
+  ),
+  callers: z.array(
+    z.strictObject({
+      to: z.string(),
+      verbs: z.array(z.enum(verbs)),
+      grant: z.string(),
+      expiresAt: z.string().exactOptional(),
+    }),
+  ),
+});
+export type Explanation = z.infer<typeof explanation>;
+
+export const sessionView = z.strictObject({
+  id: z.string(),
+  agent: z.strictObject({ namespace: z.string(), name: z.string(), uid: z.string() }),
+  owner: principalRef,
+  title: z.string(),
+  door: z.string(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
+  lastSeq: z.int(),
+  turn: z.strictObject({ id: z.string(), state: z.enum(turnStates) }).exactOptional(),
+});
+export type SessionView = z.infer<typeof sessionView>;
+export const sessionList = z.strictObject({ items: z.array(sessionView) });
+export const createSession = z.strictObject({ title: z.string().max(200).exactOptional() });
+
+/** One user message. At most 1 MiB of text, without NUL. */
+export const postMessage = z.strictObject({ content: z.string().min(1), source: z.string().max(64).exactOptional() });
+
+/** The JSON answer of a finished turn. */
+export const turnResult = z.strictObject({
+  session: z.string(),
+  turn: z.string(),
+  state: z.enum(turnStates),
+  code: z.string().exactOptional(),
+  message: z.string().exactOptional(),
+  text: z.string(),
+  usage,
+  toolCalls: z.array(
+    z.strictObject({
+      callId: z.string(),
+      server: z.string(),
+      tool: z.string(),
+      arguments: z.record(z.string(), z.unknown()),
+      isError: z.boolean().exactOptional(),
+      code: z.string().exactOptional(),
+      output: z.string().exactOptional(),
+      exchange: exchangeView.exactOptional(),
+    }),
+  ),
+});
+export type TurnResult = z.infer<typeof turnResult>;
+
+export const eventPage = z.strictObject({ events: z.array(sessionEvent), lastSeq: z.int() });
+export const stopResult = z.strictObject({ stopped: z.boolean(), turn: z.string().exactOptional() });
+
+export const createTicket = z.strictObject({ agent: z.string() });
+export const ticketView = z.strictObject({ ticket: z.string(), expiresInS: z.int() });
+
+export const meView = z.strictObject({
+  issuer: z.string(),
+  subject: z.string(),
+  name: z.string().exactOptional(),
+  email: z.string().exactOptional(),
+  role: z.enum(roles),
+  groups: z.array(z.string()),
+  kind: z.string(),
+  delegated: z.boolean(),
+  signedInBy: z.string(),
+  expiresAt: z.string().exactOptional(),
+  csrf: z.string().exactOptional(),
+});
+export type MeView = z.infer<typeof meView>;
+
+export const principalView = z.strictObject({
+  issuer: z.string(),
+  subject: z.string(),
+  kind: z.string(),
+  name: z.string().exactOptional(),
+  email: z.string().exactOptional(),
+  role: z.enum(roles).exactOptional(),
+  disabled: z.boolean(),
+  createdAt: z.string(),
+  lastSeen: z.string().exactOptional(),
+});
+export type PrincipalView = z.infer<typeof principalView>;
+export const principalList = z.strictObject({ items: z.array(principalView) });
+
+/** Makes a local user of the embedded issuer. The password, if any, comes in the body, never in a URL. */
+export const createPrincipal = z.strictObject({
+  subject: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be letters, digits, ".", "_" or "-", starting with a letter or digit'),
+  name: z.string().min(1).max(200).exactOptional(),
+  email: z.email().exactOptional(),
+  role: z.enum(roles).exactOptional(),
+  password: z.string().min(12).max(1_024).exactOptional(),
+});
+export const changePrincipal = z.strictObject({
+  issuer: z.string(),
+  subject: z.string(),
+  role: z.enum(roles).exactOptional(),
+  disabled: z.boolean().exactOptional(),
+});
+
+/** Local administration socket only. */
+export const createLoginLink = z.strictObject({ user: z.string() });
+export const loginLinkView = z.strictObject({ url: z.string(), user: z.string(), expiresAt: z.string() });
+
+export const exchangeEntry = exchangeView.extend({
+  id: z.string(),
+  at: z.string(),
+  session: z.string(),
+  turn: z.string(),
+  callId: z.string().exactOptional(),
+  agent: z.string(),
+  principal: principalRef,
+});
+export type ExchangeEntry = z.infer<typeof exchangeEntry>;
+export const exchangeList = z.strictObject({
+  items: z.array(exchangeEntry),
+  tokenServiceRequests: z.int(),
+  workloadTokenRequests: z.int(),
+});
+export type ExchangeList = z.infer<typeof exchangeList>;
+
+export const auditLine = z.looseObject({
+  writer: z.string(),
+  seq: z.int(),
+  at: z.string(),
+  type: z.string(),
+  phase: z.string(),
+});
+export type AuditLine = z.infer<typeof auditLine>;
+export const auditList = z.strictObject({ items: z.array(auditLine) });
+export const auditVerification = z.looseObject({ ok: z.boolean(), entries: z.int().exactOptional() });
+export type AuditVerification = z.infer<typeof auditVerification>;
+
+export const canIQuery = z.strictObject({
+  verb: z.enum(verbs),
+  kind: z.enum(kindNames),
+  name: z.string(),
+  namespace: z.string().exactOptional(),
+  as: z.string().exactOptional(),
+});
+export const canIResult = z.strictObject({
+  allowed: z.boolean(),
+  effect: z.string(),
+  rule: z.string(),
+  reason: z.string(),
+});
+export type CanIResult = z.infer<typeof canIResult>;
+
+export const approveTools = z.strictObject({ tools: z.array(z.string()).exactOptional() });
+
+/** Secrets are written here and never read back. */
+export const setSecret = z.strictObject({ data: z.record(z.string(), z.string()) });

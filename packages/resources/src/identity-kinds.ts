@@ -1,0 +1,171 @@
+import { z } from 'zod';
+import { principalRef } from './metadata.ts';
+import { consumers, dnsLabel, duration, httpUrl, reference, resourceUri, secretReference, tls } from './primitives.ts';
+
+export const exchangeProfiles = [
+  'rfc8693',
+  'onbehalf',
+  'keycloak',
+  'entra-obo',
+  'okta',
+  'auth0',
+  'zitadel',
+  'dex',
+] as const;
+
+const client = z
+  .strictObject({
+    id: z.string().min(1),
+    auth: z.enum(['SecretBasic', 'SecretPost', 'PrivateKeyJwt', 'WorkloadToken']),
+    secretRef: secretReference.exactOptional(),
+    keyRef: secretReference.exactOptional(),
+    tokenFile: z.string().min(1).exactOptional(),
+  })
+  .superRefine((value, context) => {
+    const needed = {
+      SecretBasic: 'secretRef',
+      SecretPost: 'secretRef',
+      PrivateKeyJwt: 'keyRef',
+      WorkloadToken: 'tokenFile',
+    }[value.auth] as 'secretRef' | 'keyRef' | 'tokenFile';
+    if (!value[needed])
+      context.addIssue({ code: 'custom', path: [needed], message: `auth ${value.auth} needs \`${needed}\`` });
+  });
+
+export const tokenServiceSpec = z
+  .strictObject({
+    issuer: httpUrl.exactOptional(),
+    wellKnownUri: httpUrl.exactOptional(),
+    profile: z.enum(exchangeProfiles),
+    endpoint: httpUrl.exactOptional(),
+    client: client.exactOptional(),
+    clientPerAgent: z.array(z.strictObject({ agent: reference, client })).exactOptional(),
+    delegation: z.enum(['act', 'azp', 'none']).exactOptional(),
+    requestedTokenType: z.string().min(1).exactOptional(),
+    maxLifetime: duration.exactOptional(),
+    introspect: z.boolean().exactOptional(),
+    opaque: z.enum(['Refuse', 'Accept']).exactOptional(),
+    consumers: consumers.exactOptional(),
+    tls: tls.exactOptional(),
+  })
+  .refine((spec) => (spec.issuer === undefined) !== (spec.wellKnownUri === undefined), {
+    path: ['issuer'],
+    message: 'give either `issuer` or `wellKnownUri`',
+  });
+export type TokenServiceSpec = z.infer<typeof tokenServiceSpec>;
+
+export const roles = ['INACTIVE', 'RESTRICTED', 'REGULAR', 'AUDITOR', 'ADMIN'] as const;
+export const role = z.enum(roles);
+
+/** Only asymmetric JWS algorithms: a shared secret is `legacyHs256`, never a key of a JWKS. */
+export const jwsAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+const audienceList = z.array(z.string().min(1)).exactOptional();
+
+export const trustedIssuerSpec = z
+  .strictObject({
+    issuer: z.string().min(1),
+    jwksUri: httpUrl.exactOptional(),
+    keys: z.array(z.looseObject({ kty: z.string() })).exactOptional(),
+    algorithms: z.array(z.enum(jwsAlgorithms)).min(1).exactOptional(),
+    audiences: z
+      .strictObject({ api: audienceList, a2a: audienceList, openai: audienceList, mcp: audienceList })
+      .exactOptional(),
+    maxLifetime: duration.exactOptional(),
+    typ: z.array(z.string()).exactOptional(),
+    requiredClaims: z.record(z.string(), z.unknown()).exactOptional(),
+    tenants: z.array(z.string()).exactOptional(),
+    subjectClaims: z.array(z.string()).min(1).exactOptional(),
+    subjectPrefix: z.string().exactOptional(),
+    claims: z
+      .strictObject({
+        name: z.string().exactOptional(),
+        email: z.string().exactOptional(),
+        roles: z.string().exactOptional(),
+        groups: z.string().exactOptional(),
+      })
+      .exactOptional(),
+    roleMap: z.record(z.string(), role).exactOptional(),
+    maxRole: role.exactOptional(),
+    login: z
+      .strictObject({
+        client,
+        scopes: z.array(z.string()).exactOptional(),
+        resource: z.array(resourceUri).exactOptional(),
+        audience: z.array(z.string()).exactOptional(),
+      })
+      .exactOptional(),
+    leeway: duration.exactOptional(),
+    legacyHs256: z
+      .strictObject({
+        secretRef: secretReference,
+        previousSecretRef: secretReference.exactOptional(),
+        lowercaseSecret: z.boolean().exactOptional(),
+        mintSubject: z.boolean().exactOptional(),
+      })
+      .exactOptional(),
+  })
+  .refine((spec) => spec.jwksUri === undefined || spec.keys === undefined, {
+    path: ['keys'],
+    message: 'give either `jwksUri` or `keys`',
+  });
+export type TrustedIssuerSpec = z.infer<typeof trustedIssuerSpec>;
+
+export const secretSpec = z.strictObject({
+  data: z.record(z.string().regex(/^[A-Za-z0-9._-]{1,253}$/), z.string().min(1).max(65_536)).exactOptional(),
+  usableBy: z
+    .array(z.enum(['Agent', 'RemoteMCPServer', 'ModelConfig', 'TokenService', 'TrustedIssuer']))
+    .exactOptional(),
+  hosts: z
+    .array(
+      httpUrl.refine((value) => !URL.canParse(value) || new URL(value).origin === value, {
+        message: 'must be an origin such as https://api.example.com, without path',
+      }),
+    )
+    .exactOptional(),
+});
+export type SecretSpec = z.infer<typeof secretSpec>;
+
+export const verbs = ['read', 'run', 'use', 'write', 'admin', 'decide'] as const;
+
+const exactlyOne = (value: Record<string, unknown>) => Object.keys(value).length === 1;
+
+export const grantSpec = z.strictObject({
+  to: z
+    .strictObject({
+      principal: principalRef.exactOptional(),
+      group: z.strictObject({ issuer: z.string().min(1), name: z.string().min(1) }).exactOptional(),
+      role: role.exactOptional(),
+      everyone: z.strictObject({ issuer: z.string().min(1) }).exactOptional(),
+    })
+    .refine(exactlyOne, { message: 'must be exactly one of principal, group, role, everyone' }),
+  on: z
+    .strictObject({
+      kind: z
+        .enum(['Agent', 'RemoteMCPServer', 'ModelConfig', 'Secret', 'TokenService', 'TrustedIssuer', 'Budget'])
+        .exactOptional(),
+      name: dnsLabel.exactOptional(),
+      namespace: dnsLabel.exactOptional(),
+    })
+    .refine((on) => (on.kind === undefined) === (on.name === undefined) && (on.kind ?? on.namespace) !== undefined, {
+      message: 'must be {kind, name} or {namespace}',
+    }),
+  verbs: z.array(z.enum(verbs)).min(1),
+  tools: z
+    .strictObject({ allow: z.array(z.string()).exactOptional(), deny: z.array(z.string()).exactOptional() })
+    .exactOptional(),
+  expiresAt: z.iso.datetime({ offset: true }).exactOptional(),
+  reason: z.string().max(1_024).exactOptional(),
+});
+export type GrantSpec = z.infer<typeof grantSpec>;

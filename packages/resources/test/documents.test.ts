@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { jsonSchema, kindNames, kindOf, parseDocuments, RESERVED_AGENT_NAMES } from '@onbehalf/resources';
+
+const agent = (body: string) => `apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: assistant}
+spec:
+  type: Declarative
+${body}`;
+
+const server = (auth: string) => `apiVersion: onbehalf.dev/v1alpha1
+kind: RemoteMCPServer
+metadata: {name: orders}
+spec:
+  url: https://orders.example/mcp
+  auth: ${auth}`;
+
+function errorsOf(text: string) {
+  const { documents, errors } = parseDocuments(text, 'file.yaml');
+  if (errors.length > 0) assert.ok(documents.length >= 0);
+  return errors;
+}
+
+const mistakes: [name: string, text: string, line: number, path: string, says: RegExp][] = [
+  ['tabs', agent('  declarative:\n\t  stream: true'), 7, '', /tab/],
+  ['duplicate keys', agent('  declarative: {}\n  declarative: {}'), 7, '', /unique/i],
+  ['an unknown field', agent('  declarativ: {}'), 6, 'spec.declarativ', /did you mean `declarative`/],
+  [
+    'an unknown nested field',
+    agent('  declarative:\n    tools:\n      - type: Agent\n        agent: {nam: x}'),
+    9,
+    'spec.declarative.tools[0].agent.nam',
+    /did you mean `name`/,
+  ],
+  [
+    'a wrong kind',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: Agnet\nmetadata: {name: a}\nspec: {}',
+    2,
+    'kind',
+    /did you mean Agent/,
+  ],
+  ['a wrong apiVersion', 'apiVersion: v1\nkind: Agent', 1, 'apiVersion', /onbehalf\.dev\/v1alpha1/],
+  ['a scalar document', 'hello', 1, '', /mapping/],
+  ['nothing', '# only a comment\n', 1, '', /no document/],
+  [
+    'a resource with a fragment',
+    server('{mode: Exchange, resource: ["https://o.example/mcp#x"]}'),
+    6,
+    'spec.auth.resource[0]',
+    /no fragment/,
+  ],
+  ['a relative resource', server('{mode: Exchange, resource: ["/mcp"]}'), 6, 'spec.auth.resource[0]', /absolute URI/],
+  ['audience without a mode', server('{audience: [orders]}'), 6, 'spec.auth.mode', /mode: Exchange/],
+  ['Exchange without a target', server('{mode: Exchange}'), 6, 'spec.auth.resource', /needs a target/],
+  [
+    'an approval for a tool that is not bound',
+    agent(
+      '  declarative:\n    tools:\n      - type: McpServer\n        mcpServer: {name: orders, toolNames: [a], requireApproval: [b]}',
+    ),
+    9,
+    'spec.declarative.tools[0].mcpServer.requireApproval',
+    /b is not in toolNames/,
+  ],
+  ['a reserved agent name', agent('  declarative: {}').replace('assistant', 'models'), 3, 'metadata.name', /reserved/],
+  [
+    'a namespace on a cluster-scoped kind',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: TokenService\nmetadata: {name: t, namespace: a}\nspec: {issuer: https://i.example, profile: rfc8693}',
+    3,
+    'metadata.namespace',
+    /cluster-scoped/,
+  ],
+  [
+    'a reserved header',
+    `${server('{}')}\n  headers: [{name: Authorization, value: x}]`,
+    7,
+    'spec.headers[0].name',
+    /reserved/,
+  ],
+  ['a user name in a URL', server('{}').replace('https://', 'https://user:pw@'), 5, 'spec.url', /Secret/],
+  ['__proto__', agent('  declarative: {}\n  __proto__: {x: 1}'), 7, '', /__proto__/],
+  ['a number as key', agent('  declarative: {}\n  1: x'), 7, '', /string/],
+];
+
+for (const [name, text, line, path, says] of mistakes)
+  test(`a document with ${name} is one clear error in its place`, () => {
+    const [error, ...more] = errorsOf(text);
+    assert.ok(error, 'no error was reported');
+    assert.deepEqual(more, []);
+    assert.equal(error.file, 'file.yaml');
+    assert.equal(error.path, path);
+    assert.match(error.message, says);
+    assert.equal(error.line, line);
+  });
+
+test('anchors that explode are refused at once', () => {
+  const levels = ['a: &a0 [x,x,x,x,x,x,x,x,x]'];
+  for (let level = 1; level < 9; level++)
+    levels.push(
+      `b${level}: &a${level} [${Array(5)
+        .fill(`*a${level - 1}`)
+        .join(',')}]`,
+    );
+  const started = performance.now();
+  const errors = errorsOf(levels.join('\n'));
+  assert.match(errors[0]?.message ?? '', /expand to too much|aliases/);
+  assert.ok(performance.now() - started < 1_000);
+});
+
+test('every mistake of every document is reported, with the number of its document', () => {
+  const errors = errorsOf(
+    `${agent('  declarativ: {}')}\n---\n${server('{mode: Exchange}')}\n---\n${server('{mode: None}')}`,
+  );
+  assert.deepEqual(
+    errors.map((error) => error.document),
+    [1, 2],
+  );
+});
+
+test('a good file gives its documents, absent and empty lists kept apart', () => {
+  const { documents, errors } = parseDocuments(
+    `${agent('  declarative: {systemMessage: hi}')}\n---\n${server('{mode: Exchange, resource: ["https://h"], audience: []}')}\n`,
+  );
+  assert.deepEqual(errors, []);
+  assert.equal(documents.length, 2);
+  const second = documents[1]?.input;
+  assert.ok(second?.kind === 'RemoteMCPServer');
+  assert.deepEqual(second.spec.auth, { mode: 'Exchange', resource: ['https://h'], audience: [] });
+});
+
+test('every kind has a JSON Schema without unions, and is found by its usual names', () => {
+  for (const kind of kindNames) {
+    const text = JSON.stringify(jsonSchema(kind));
+    assert.ok(!text.includes('"anyOf"') && !text.includes('"oneOf"'), kind);
+  }
+  assert.equal(kindOf('agents'), 'Agent');
+  assert.equal(kindOf('mcp-server'), 'RemoteMCPServer');
+  assert.equal(kindOf('pods'), undefined);
+  assert.equal(kindOf('mcp-servers'), 'RemoteMCPServer');
+  assert.equal(kindOf('modelconfig'), 'ModelConfig');
+  assert.ok(RESERVED_AGENT_NAMES.has('me'));
+});
