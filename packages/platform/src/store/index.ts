@@ -1,0 +1,20 @@
+/**
+ * The store: tables, commit units, the change log. A unit is stored whole or not at all, and is durable when its commit
+ * resolves; every cache of the platform follows the change log. It may use nothing of ours but the resource nouns. It
+ * never decides, never decrypts, never goes to the network, and lets nothing of the database show through: what it
+ * promises is test/store/conformance.ts, for every database.
+ */
+export { StoreError, type StoreErrorCode } from './error.ts';
+export { schemaVersion } from './schema.ts';
+export { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from './sqlite.ts';
+export type * from './tables.ts';
+export type {
+  AuditBody,
+  AuditIndex,
+  Change,
+  ChangeBody,
+  CommitResult,
+  CommitUnit,
+  Statement,
+  Store,
+} from './unit.ts';

@@ -1,0 +1,197 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { StoreError } from './error.ts';
+import { concernsUnitOnly, isBusy, storeError } from './sqlite-error.ts';
+import { StatementCache } from './sqlite-statements.ts';
+import type { AuditBody, Change, CommitResult, CommitUnit } from './unit.ts';
+
+export interface GroupCommitOptions {
+  db: DatabaseSync;
+  writer: string;
+  chain: (writer: string, seq: number, prev: string, body: string) => string;
+  now: () => number;
+  revision: number;
+  maxQueue: number;
+  /** How long a unit waits for a database that somebody else has locked, in ms. */
+  maxWait: number;
+  published: (before: number, changes: readonly Change[]) => void;
+}
+
+interface Pending {
+  unit: CommitUnit;
+  since: number;
+  resolve: (result: CommitResult) => void;
+  reject: (error: StoreError) => void;
+}
+
+/** What a unit moves and a rollback moves back. */
+interface Head {
+  revision: number;
+  seq: number;
+  prev: string;
+}
+
+const retryAfter = 20;
+
+/**
+ * All units of a tick, one after another in one durable transaction: one fsync for many writers. Each is in a
+ * savepoint, so that one whose precondition failed takes nothing else with it.
+ */
+export class GroupCommit {
+  readonly #o: GroupCommitOptions;
+  readonly #statements: StatementCache;
+  #queue: Pending[] = [];
+  #head: Head;
+  #scheduled = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions) {
+    this.#o = options;
+    this.#statements = new StatementCache(options.db);
+    this.#head = { revision: options.revision, seq: 0, prev: '' };
+  }
+
+  get revision(): number {
+    return this.#head.revision;
+  }
+
+  add(unit: CommitUnit): Promise<CommitResult> {
+    if (this.#queue.length >= this.#o.maxQueue) {
+      return Promise.reject(new StoreError('store_busy', 'too many writes are waiting'));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ unit, since: performance.now(), resolve, reject });
+      this.#schedule(0);
+    });
+  }
+
+  /** Resolves when nothing is waiting any more. */
+  drained(): Promise<void> {
+    return this.#queue.length === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(delay: number): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    const flush = () => {
+      this.#scheduled = false;
+      this.#flush();
+    };
+    // After this tick's callbacks: what they all commit goes into one transaction.
+    if (delay === 0) setImmediate(flush);
+    else setTimeout(flush, delay);
+  }
+
+  #flush(): void {
+    try {
+      this.#o.db.exec('begin immediate');
+    } catch (error) {
+      if (isBusy(error)) this.#wait(error);
+      else this.#fail(this.#take(), storeError(error));
+      return;
+    }
+    const group = this.#take();
+    const before = { ...this.#head };
+    const changes: Change[] = [];
+    const settle: (() => void)[] = [];
+    try {
+      for (const pending of group) settle.push(this.#apply(pending, changes));
+      this.#o.db.exec('commit');
+    } catch (error) {
+      this.#head = before;
+      if (this.#o.db.isTransaction) this.#o.db.exec('rollback');
+      this.#fail(group, storeError(error));
+      return;
+    }
+    this.#o.published(before.revision, changes);
+    for (const done of settle) done();
+    this.#settled();
+  }
+
+  #take(): Pending[] {
+    const group = this.#queue;
+    this.#queue = [];
+    return group;
+  }
+
+  #fail(group: readonly Pending[], error: StoreError): void {
+    for (const pending of group) pending.reject(error);
+    this.#settled();
+  }
+
+  #settled(): void {
+    if (this.#queue.length > 0) return;
+    for (const done of this.#idle.splice(0)) done();
+  }
+
+  #wait(cause: unknown): void {
+    const limit = performance.now() - this.#o.maxWait;
+    const late = this.#queue.filter((pending) => pending.since <= limit);
+    this.#queue = this.#queue.filter((pending) => pending.since > limit);
+    this.#fail(late, storeError(cause));
+    if (this.#queue.length > 0) this.#schedule(retryAfter);
+  }
+
+  /** Returns what to do once the transaction is durable. @throws StoreError when the transaction cannot go on */
+  #apply(pending: Pending, changes: Change[]): () => void {
+    const before = { ...this.#head };
+    const kept = changes.length;
+    const { db } = this.#o;
+    this.#statements.run('savepoint unit', []);
+    try {
+      const result = this.#run(pending.unit, changes);
+      this.#statements.run('release unit', []);
+      return () => pending.resolve(result);
+    } catch (thrown) {
+      const error = storeError(thrown);
+      if (!concernsUnitOnly(error) || !db.isTransaction) throw error;
+      this.#statements.run('rollback to unit', []);
+      this.#statements.run('release unit', []);
+      this.#head = before;
+      changes.length = kept;
+      return () => pending.reject(error);
+    }
+  }
+
+  #run(unit: CommitUnit, changes: Change[]): CommitResult {
+    const rows = unit.statements.map(({ query, expect, conflict }) => {
+      const count = this.#execute(query.sql, query.parameters, conflict);
+      if (expect !== undefined && count !== expect) {
+        throw new StoreError('precondition_failed', `${count} rows where ${expect} were expected`, { conflict });
+      }
+      return count;
+    });
+    const at = new Date(this.#o.now()).toISOString();
+    for (const { kind, key, op } of unit.changes ?? []) {
+      const { id } = this.#statements.run(insertChange, [kind, key, op, at]);
+      this.#head.revision = id;
+      changes.push({ revision: id, kind, key, op, at });
+    }
+    const audit = (unit.audit ?? []).map((line) => this.#append(line));
+    return { revision: this.#head.revision, rows, audit };
+  }
+
+  #execute(sql: string, parameters: readonly unknown[], conflict: string | undefined): number {
+    try {
+      return this.#statements.run(sql, parameters).count;
+    } catch (error) {
+      throw storeError(error, conflict);
+    }
+  }
+
+  #append({ body, index: i }: AuditBody): { writer: string; seq: number } {
+    const { writer, chain } = this.#o;
+    const { prev } = this.#head;
+    const seq = this.#head.seq + 1;
+    const hash = chain(writer, seq, prev, body);
+    const fields = [i.at, i.type, i.phase, i.iss, i.sub, i.agent, i.server, i.session, i.turn, i.call, i.jti];
+    const more = [i.requestId, i.record, i.decision, i.ref];
+    this.#statements.run(insertLine, [writer, seq, prev, hash, body, ...[...fields, ...more].map((f) => f ?? null)]);
+    this.#head.seq = seq;
+    this.#head.prev = hash;
+    return { writer, seq };
+  }
+}
+
+const insertChange = 'insert into changes (kind, key, op, at) values (?, ?, ?, ?)';
+const insertLine = `insert into audit_lines (writer, seq, prev, hash, body, at, type, phase, iss, sub, agent, server,
+  session, turn, call, jti, request_id, record, decision, ref) values (${'?'.padEnd(58, ', ?')})`;
