@@ -5,6 +5,16 @@
  * promises is test/store/conformance.ts, for every database.
  */
 export { StoreError, type StoreErrorCode } from './error.ts';
+export {
+  createRegistry,
+  deleteResource,
+  insertResource,
+  nextVersion,
+  type Registry,
+  replaceResource,
+  type Stored,
+} from './registry.ts';
+export { namespaceOf, type StoredResource } from './resource-rows.ts';
 export { schemaVersion } from './schema.ts';
 export { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from './sqlite.ts';
 export type * from './tables.ts';

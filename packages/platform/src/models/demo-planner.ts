@@ -1,0 +1,102 @@
+import type { ModelMessage, ModelTool, ModelToolCall } from './messages.ts';
+
+/** What the planner does next: calls to make, or a text to say. */
+export interface Plan {
+  calls: Omit<ModelToolCall, 'callId'>[];
+  text: string;
+}
+
+const STOP_WORDS = new Set(
+  'a an and are as at by can did do does for from get give have how i in is it list me my of on or our please show tell the there these this to what when which who with would you your much many'.split(
+    ' ',
+  ),
+);
+
+/** Rules, no language model: tools whose words the message uses are called, then their answers are read out. */
+export function planStep(messages: readonly ModelMessage[], tools: readonly ModelTool[]): Plan {
+  const asked = messages.findLastIndex((message) => message.role === 'user');
+  const question = messages[asked]?.role === 'user' ? (messages[asked] as { text: string }).text : '';
+  const since = messages.slice(asked + 1);
+  const results = since.filter((message) => message.role === 'tool');
+  if (/!loop\b/.test(question) && tools[0]) return { calls: [callFor(tools[0], question)], text: '' };
+  if (results.length > 0) return { calls: [], text: results.map(readOut).join('\n\n') };
+  if (/!unknown-tool\b/.test(question)) return { calls: [{ name: 'no_such_tool', arguments: '{}' }], text: '' };
+  const chosen = chooseTools(question, tools);
+  if (chosen.length === 0) return { calls: [], text: introduction(tools) };
+  if (/!bad-arguments\b/.test(question))
+    return { calls: chosen.map((tool) => ({ name: tool.name, arguments: '{"broken": ' })), text: '' };
+  const repeat = /!parallel\b/.test(question) ? 5 : 1;
+  const calls = chosen.flatMap((tool) => Array.from({ length: repeat }, () => callFor(tool, question)));
+  return { calls, text: `Let me look that up with ${chosen.map((tool) => tool.name).join(' and ')}.` };
+}
+
+/** The best tool of each server, if the message uses at least one telling word of it. */
+function chooseTools(question: string, tools: readonly ModelTool[]): ModelTool[] {
+  const words = stems(question);
+  const best = new Map<string, { tool: ModelTool; score: number }>();
+  for (const tool of tools) {
+    const [server = '', action = tool.name] = tool.name.split('__');
+    const nameWords = stems(action.replaceAll('_', ' '));
+    const otherWords = stems(tool.description);
+    let score = 0;
+    for (const word of words) score += nameWords.has(word) ? 3 : otherWords.has(word) ? 1 : 0;
+    score += verbScore(question, action);
+    if (score >= 3 && score > (best.get(server)?.score ?? 0)) best.set(server, { tool, score });
+  }
+  return [...best.values()].map(({ tool }) => tool);
+}
+
+/** "List" and "get" are no telling words by themselves, but they decide between two tools about one thing. */
+function verbScore(question: string, action: string): number {
+  const wantsOne = /#?\b[A-Z]*-?\d{3,}\b/.test(question);
+  if (/^(list|search)_/.test(action)) return wantsOne ? -1 : 1;
+  if (/^get_/.test(action)) return wantsOne ? 2 : 0;
+  const verb = action.split('_')[0] ?? '';
+  return stems(question).has(stem(verb)) ? 3 : -4;
+}
+
+function callFor(tool: ModelTool, question: string): Omit<ModelToolCall, 'callId'> {
+  const schema = tool.inputSchema as {
+    properties?: Record<string, { type?: string; enum?: string[]; format?: string; description?: string }>;
+    required?: string[];
+  };
+  const values: Record<string, unknown> = {};
+  const dates = question.match(/\b\d{4}-\d{2}-\d{2}\b/g) ?? [];
+  const ids =
+    question.match(/\b[A-Z]+-\d+\b|\b\d{3,}\b/g)?.filter((id) => !dates.some((date) => date.includes(id))) ?? [];
+  const quoted = /["“]([^"”]+)["”]/.exec(question)?.[1];
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const required = schema.required?.includes(name) ?? false;
+    const listed = property.enum?.find((value) => question.toLowerCase().includes(value.toLowerCase()));
+    if (property.enum) values[name] = listed ?? (required ? property.enum[0] : undefined);
+    else if (property.format === 'date' || /date|from|until/i.test(name)) values[name] = dates.shift();
+    else if (property.type === 'integer' || property.type === 'number')
+      values[name] = Number(/\b\d{1,2}\b/.exec(question)?.[0] ?? 1);
+    else if (property.type === 'boolean') values[name] = undefined;
+    else if (/id$|number|order/i.test(name)) values[name] = ids[0];
+    else values[name] = quoted ?? (required ? question : undefined);
+  }
+  return { name: tool.name, arguments: JSON.stringify(values) };
+}
+
+function readOut(message: ModelMessage): string {
+  if (message.role !== 'tool') return '';
+  return message.isError
+    ? `${message.name} did not work: ${message.output}`
+    : `From ${message.name}:\n${message.output}`;
+}
+
+function introduction(tools: readonly ModelTool[]): string {
+  if (tools.length === 0)
+    return 'I am the built-in demo planner, a set of rules and no language model. This agent has no tools yet.';
+  return `I am the built-in demo planner, a set of rules and no language model. I can use ${tools
+    .map((tool) => tool.name)
+    .join(', ')}. Ask me something that uses the words of one of them.`;
+}
+
+function stems(text: string): Set<string> {
+  const words = text.toLowerCase().match(/[a-z]{2,}/g) ?? [];
+  return new Set(words.filter((word) => !STOP_WORDS.has(word)).map(stem));
+}
+
+const stem = (word: string) => word.replace(/(ing|ed|es|s)$/, '').replace(/e$/, '');

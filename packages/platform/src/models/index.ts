@@ -1,0 +1,17 @@
+/**
+ * Models: the message format of our own loop, the seam for providers, and the list of models. It may open a credential
+ * through the vault for the length of a call, and reaches providers through egress. It never keeps a credential, never
+ * hands one out, and knows nothing of sessions or tools.
+ */
+export { createDemoClient, DEMO_NOTICE } from './demo.ts';
+export {
+  type ModelChunk,
+  type ModelClient,
+  ModelError,
+  type ModelErrorCode,
+  type ModelMessage,
+  type ModelRequest,
+  type ModelTool,
+  type ModelToolCall,
+} from './messages.ts';
+export { createModels, type Models, type ModelsOptions } from './models.ts';

@@ -1,0 +1,220 @@
+import type { SecretValue } from '@onbehalf/secret-value';
+import { type Egress, EgressError } from '../egress/index.ts';
+import { type ModelChunk, type ModelClient, ModelError, type ModelMessage, type ModelRequest } from './messages.ts';
+import { sseData } from './server-sent-events.ts';
+
+export interface OpenAiOptions {
+  egress: Egress;
+  baseUrl: string;
+  model: string;
+  /** Opened for one call; nothing keeps it. */
+  credential: (request: ModelRequest) => Promise<SecretValue | undefined>;
+  headers?: Record<string, string>;
+  parameters?: Record<string, unknown>;
+  /** LiteLLM's attribution headers; other providers would not know them. */
+  attribution?: boolean;
+  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+const MAX_RETRIES = 2;
+const LIMITS = { connectMs: 10_000, firstByteMs: 60_000, idleMs: 60_000, totalMs: 3_600_000, maxBytes: 64 << 20 };
+
+interface Delta {
+  content?: string | null;
+  reasoning_content?: string | null;
+  tool_calls?: { index?: number; id?: string; function?: { name?: string; arguments?: string } }[];
+}
+
+interface StreamChunk {
+  error?: unknown;
+  choices?: { delta?: Delta; finish_reason?: string | null }[];
+  usage?: {
+    prompt_tokens?: number;
+    completion_tokens?: number;
+    prompt_tokens_details?: { cached_tokens?: number };
+  } | null;
+}
+
+/**
+ * A lean client of the Chat Completions API, as LiteLLM, vLLM, Ollama and others serve it. Buffers are scanned as they
+ * come; no request is repeated once the first chunk was delivered.
+ */
+export function createOpenAiClient(options: OpenAiOptions): ModelClient {
+  const url = `${options.baseUrl.replace(/\/+$/, '')}/chat/completions`;
+  const sleep = options.sleep ?? abortableSleep;
+
+  async function open(request: ModelRequest) {
+    for (let attempt = 0; ; attempt++) {
+      const credential = await options.credential(request);
+      const response = await options.egress.request(url, {
+        method: 'POST',
+        headers: {
+          ...options.headers,
+          'content-type': 'application/json',
+          accept: 'text/event-stream',
+          ...(options.attribution && attributionHeaders(request)),
+          ...(credential && { authorization: `Bearer ${credential.reveal()}` }),
+        },
+        body: JSON.stringify(requestBody(options, request)),
+        signal: request.signal,
+        limits: LIMITS,
+      });
+      if (response.status === 200) return response.body;
+      const detail = await readError(response.body);
+      const retriable = response.status === 429 || response.status >= 500;
+      if (!retriable || attempt >= MAX_RETRIES || overBudget(detail)) throw statusError(response.status, detail);
+      await sleep(retryDelay(response.headers['retry-after'], attempt), request.signal);
+    }
+  }
+
+  async function* stream(request: ModelRequest): AsyncGenerator<ModelChunk> {
+    try {
+      yield* answer(request);
+    } catch (error) {
+      throw error instanceof EgressError ? egressFailure(error) : error;
+    }
+  }
+
+  async function* answer(request: ModelRequest): AsyncGenerator<ModelChunk> {
+    const calls = new Map<number, { callId: string; name: string; arguments: string }>();
+    let finishReason: string | undefined;
+    let terminated = false;
+    for await (const data of sseData(await open(request))) {
+      if (data === '[DONE]') {
+        terminated = true;
+        break;
+      }
+      const chunk = parseChunk(data);
+      if (chunk.error !== undefined) throw new ModelError('model_unavailable', 'the model failed in mid-answer');
+      const choice = chunk.choices?.[0];
+      if (choice?.delta?.reasoning_content) yield { type: 'reasoning', text: choice.delta.reasoning_content };
+      if (choice?.delta?.content) yield { type: 'text', text: choice.delta.content };
+      for (const part of choice?.delta?.tool_calls ?? []) {
+        const index = part.index ?? 0;
+        const known = calls.get(index) ?? { callId: part.id ?? `call_${index}`, name: '', arguments: '' };
+        known.name += part.function?.name ?? '';
+        known.arguments += part.function?.arguments ?? '';
+        calls.set(index, known);
+      }
+      finishReason = choice?.finish_reason ?? finishReason;
+      if (chunk.usage) yield { type: 'usage', usage: usageOf(chunk.usage) };
+    }
+    if (!terminated || finishReason === undefined)
+      throw new ModelError('upstream_truncated', 'the model ended its answer without its terminator');
+    for (const call of calls.values()) yield { type: 'tool-call', call };
+    yield { type: 'end', finishReason };
+  }
+
+  return { stream };
+}
+
+function requestBody(options: OpenAiOptions, request: ModelRequest) {
+  return {
+    ...options.parameters,
+    model: options.model,
+    messages: request.messages.map(wireMessage),
+    ...(request.tools.length > 0 && {
+      tools: request.tools.map((tool) => ({
+        type: 'function',
+        function: { name: tool.name, description: tool.description, parameters: tool.inputSchema },
+      })),
+    }),
+    stream: true,
+    stream_options: { include_usage: true },
+  };
+}
+
+function wireMessage(message: ModelMessage) {
+  switch (message.role) {
+    case 'assistant':
+      return {
+        role: 'assistant',
+        content: message.text === '' ? null : message.text,
+        ...(message.toolCalls.length > 0 && {
+          tool_calls: message.toolCalls.map((call) => ({
+            id: call.callId,
+            type: 'function',
+            function: { name: call.name, arguments: call.arguments },
+          })),
+        }),
+      };
+    case 'tool':
+      return { role: 'tool', tool_call_id: message.callId, content: message.output };
+    default:
+      return { role: message.role, content: message.text };
+  }
+}
+
+function attributionHeaders({ context }: ModelRequest) {
+  return {
+    'x-litellm-end-user-id': context.endUser,
+    'x-litellm-trace-id': context.session,
+    'x-litellm-tags': `agent:${context.agent}`,
+  };
+}
+
+function parseChunk(data: string): StreamChunk {
+  try {
+    return JSON.parse(data) as StreamChunk;
+  } catch (cause) {
+    throw new ModelError('upstream_truncated', 'the model sent what is no JSON', { cause });
+  }
+}
+
+function usageOf(usage: NonNullable<StreamChunk['usage']>) {
+  const inputTokens = usage.prompt_tokens ?? 0;
+  const outputTokens = usage.completion_tokens ?? 0;
+  return {
+    inputTokens,
+    outputTokens,
+    totalTokens: inputTokens + outputTokens,
+    cachedInputTokens: usage.prompt_tokens_details?.cached_tokens ?? 0,
+  };
+}
+
+function egressFailure(error: EgressError): ModelError {
+  if (error.code === 'deadline')
+    return new ModelError('model_timeout', 'the model did not answer in time', { cause: error });
+  return new ModelError('model_unavailable', `the provider cannot be reached (${error.code})`, { cause: error });
+}
+
+async function readError(body: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = '';
+  for await (const chunk of body) {
+    text += Buffer.from(chunk).toString('utf8');
+    if (text.length > 16_384) break;
+  }
+  return text;
+}
+
+/** LiteLLM says an exhausted budget with 400, 401, 422 or 429. */
+const overBudget = (detail: string) => /budget_exceeded|exceeded.{0,20}budget/i.test(detail);
+
+function statusError(status: number, detail: string): ModelError {
+  if (overBudget(detail)) return new ModelError('model_over_budget', 'the budget of this model is used up');
+  if (status === 401 || status === 403 || /no_db_connection/.test(detail))
+    return new ModelError('model_credential', 'the provider refused the credential: check the ModelConfig');
+  if (status === 429) return new ModelError('model_rate_limited', 'the provider limits the rate: try again later');
+  if (status >= 500) return new ModelError('model_unavailable', `the provider answered ${status}`);
+  return new ModelError('model_rejected', `the provider refused the request with ${status}`);
+}
+
+function retryDelay(retryAfter: string | string[] | undefined, attempt: number): number {
+  const seconds = Number(Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1_000, 30_000) : 250 * 2 ** attempt;
+}
+
+function abortableSleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(finish, ms);
+    function finish() {
+      signal.removeEventListener('abort', abort);
+      resolve();
+    }
+    function abort() {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }
+    signal.addEventListener('abort', abort, { once: true });
+  });
+}

@@ -1,0 +1,179 @@
+import type { Kind, Resource, ResourceOf } from '@onbehalf/resources';
+import { kindNames } from '@onbehalf/resources';
+import { StoreError } from './error.ts';
+import { namespaceOf, type StoredResource, toResource, toRow } from './resource-rows.ts';
+import type { ResourceRow } from './tables.ts';
+import type { Statement, Store } from './unit.ts';
+
+export type Stored<K extends Kind> = ResourceOf<K> & { readonly writer: StoredResource['writer'] };
+
+/** Every resource in memory, following the change log. Reads are synchronous and see only what is durable. */
+export interface Registry {
+  get<K extends Kind>(kind: K, namespace: string | undefined, name: string): Stored<K> | undefined;
+  byUid(uid: string): StoredResource | undefined;
+  list<K extends Kind>(kind: K): Stored<K>[];
+  all(): Iterable<StoredResource>;
+  /** Moves with every change that has been taken over. */
+  revision(): number;
+  /** Resolves when the registry holds at least this revision of the change log. */
+  settled(revision: number): Promise<void>;
+  onChange(listener: (changed: ReadonlySet<string>) => void): () => void;
+  /** Writes `status` alone: the generation stays, a concurrent write is tried again. */
+  updateStatus<K extends Kind>(
+    uid: string,
+    change: (status: ResourceOf<K>['status'], resource: ResourceOf<K>) => ResourceOf<K>['status'],
+  ): Promise<void>;
+  close(): void;
+}
+
+const KINDS: ReadonlySet<string> = new Set(kindNames);
+const STATUS_TRIES = 5;
+
+export async function createRegistry(store: Store, now: () => number = Date.now): Promise<Registry> {
+  const byUid = new Map<string, StoredResource>();
+  const byName = new Map<string, StoredResource>();
+  const listeners = new Set<(changed: ReadonlySet<string>) => void>();
+  let revision = store.revision();
+  let following = load();
+
+  const nameKey = (kind: string, namespace: string, name: string) => `${kind}/${namespace}/${name}`;
+  function remove(uid: string) {
+    const known = byUid.get(uid);
+    if (!known) return;
+    byUid.delete(uid);
+    const key = nameKey(known.kind, namespaceOf(known), known.metadata.name);
+    if (byName.get(key)?.metadata.uid === uid) byName.delete(key);
+  }
+  function insert(row: ResourceRow) {
+    const resource = toResource(row);
+    remove(row.uid);
+    byUid.set(row.uid, resource);
+    byName.set(nameKey(row.kind, row.namespace, row.name), resource);
+  }
+  async function load() {
+    const rows = await store.read<ResourceRow>(store.builder.selectFrom('resources').selectAll().compile());
+    for (const row of rows) insert(row);
+  }
+  async function follow(uids: ReadonlySet<string>, upTo: number) {
+    const wanted = [...uids];
+    const rows =
+      wanted.length === 0
+        ? []
+        : await store.read<ResourceRow>(
+            store.builder.selectFrom('resources').selectAll().where('uid', 'in', wanted).compile(),
+          );
+    const found = new Set(rows.map((row) => row.uid));
+    for (const uid of wanted) if (!found.has(uid)) remove(uid);
+    for (const row of rows) insert(row);
+    revision = upTo;
+    if (wanted.length > 0) for (const listener of listeners) listener(uids);
+  }
+
+  const watch = store.watch(revision, (changes) => {
+    const uids = new Set(changes.filter((change) => KINDS.has(change.kind)).map((change) => change.key));
+    const upTo = changes.at(-1)?.revision ?? revision;
+    following = following.then(() => follow(uids, upTo));
+  });
+  await following;
+
+  const registry: Registry = {
+    get: (kind, namespace, name) =>
+      byName.get(
+        nameKey(kind, namespaceOf({ kind, metadata: namespace === undefined ? {} : { namespace } }), name),
+      ) as never,
+    byUid: (uid) => byUid.get(uid),
+    list: (kind) => [...byUid.values()].filter((resource) => resource.kind === kind) as never,
+    all: () => byUid.values(),
+    revision: () => revision,
+    async settled(wanted) {
+      while (revision < wanted) {
+        await following;
+        if (revision < wanted) await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async updateStatus(uid, change) {
+      for (let attempt = 1; ; attempt++) {
+        const resource = byUid.get(uid);
+        if (!resource) return;
+        const status = change(resource.status as never, resource as never);
+        if (JSON.stringify(status) === JSON.stringify(resource.status)) return;
+        const next = {
+          ...resource,
+          status,
+          metadata: nextVersion(resource, now()),
+        } as Resource;
+        try {
+          const done = await store.commit({
+            statements: [replaceResource(store, next, resource)],
+            changes: [{ kind: resource.kind, key: uid, op: 'put' }],
+          });
+          return await registry.settled(done.revision);
+        } catch (error) {
+          if (!(error instanceof StoreError && error.conflict === 'resource_version') || attempt === STATUS_TRIES)
+            throw error;
+          await registry.settled(store.revision());
+        }
+      }
+    },
+    close() {
+      watch.close();
+      listeners.clear();
+    },
+  };
+  return registry;
+}
+
+/** The metadata of the next version: the generation moves only when the spec does. */
+export function nextVersion(before: Resource, at: number, specChanged = false): Resource['metadata'] {
+  return {
+    ...before.metadata,
+    generation: before.metadata.generation + (specChanged ? 1 : 0),
+    resourceVersion: String(Number(before.metadata.resourceVersion) + 1),
+    updatedAt: new Date(at).toISOString(),
+  };
+}
+
+/** The precondition `resource_exists` fails when the name was taken meanwhile. */
+export function insertResource(store: Store, resource: Resource, writer: StoredResource['writer']): Statement {
+  return {
+    query: store.builder.insertInto('resources').values(toRow(resource, writer)).compile(),
+    expect: 1,
+    conflict: 'resource_exists',
+  };
+}
+
+/** The precondition `resource_version` fails when somebody else wrote first. */
+export function replaceResource(
+  store: Store,
+  next: Resource,
+  before: StoredResource,
+  writer = before.writer,
+): Statement {
+  const { uid: _uid, ...columns } = toRow(next, writer);
+  return {
+    query: store.builder
+      .updateTable('resources')
+      .set(columns)
+      .where('uid', '=', before.metadata.uid)
+      .where('resource_version', '=', Number(before.metadata.resourceVersion))
+      .compile(),
+    expect: 1,
+    conflict: 'resource_version',
+  };
+}
+
+export function deleteResource(store: Store, before: StoredResource): Statement {
+  return {
+    query: store.builder
+      .deleteFrom('resources')
+      .where('uid', '=', before.metadata.uid)
+      .where('resource_version', '=', Number(before.metadata.resourceVersion))
+      .compile(),
+    expect: 1,
+    conflict: 'resource_version',
+  };
+}
