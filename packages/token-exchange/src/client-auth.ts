@@ -1,0 +1,54 @@
+import { SecretValue } from '@onbehalf/secret-value';
+import type { CryptoKey } from 'jose';
+import { ClientSecretBasic, ClientSecretPost, PrivateKeyJwt as signingClient } from 'oauth4webapi';
+import type { ClientConfig, PrivateKeyJwt } from './types.ts';
+
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/**
+ * Adds the client's credential to a request, anew for each try: an assertion is good once (RFC 7523 section 3).
+ * Returns what must not be echoed in an error.
+ */
+export async function authenticate(
+  client: ClientConfig,
+  issuer: string,
+  body: URLSearchParams,
+  headers: Headers,
+  signal: AbortSignal,
+): Promise<SecretValue[]> {
+  const server = { issuer };
+  const self = { client_id: client.id };
+  switch (client.auth) {
+    case 'SecretBasic':
+    case 'SecretPost': {
+      const secret = typeof client.secret === 'function' ? await client.secret() : client.secret;
+      const method = client.auth === 'SecretBasic' ? ClientSecretBasic : ClientSecretPost;
+      await method(secret.reveal())(server, self, body, headers);
+      return [secret];
+    }
+    case 'PrivateKeyJwt':
+    case 'WorkloadToken': {
+      const assertion =
+        client.auth === 'PrivateKeyJwt' ? await client.sign(issuer, signal) : await client.assertion(signal);
+      body.set('client_id', client.id);
+      body.set('client_assertion_type', ASSERTION_TYPE);
+      body.set('client_assertion', assertion.reveal());
+      return [assertion];
+    }
+  }
+}
+
+/** `private_key_jwt` with a key of WebCrypto. `keyId` is also the `kid` in the assertion. */
+export function privateKeyJwt(options: { id: string; key: CryptoKey; keyId: string }): PrivateKeyJwt {
+  const sign = signingClient({ key: options.key, kid: options.keyId });
+  return {
+    auth: 'PrivateKeyJwt',
+    id: options.id,
+    keyId: options.keyId,
+    async sign(audience) {
+      const body = new URLSearchParams();
+      await sign({ issuer: audience }, { client_id: options.id }, body, new Headers());
+      return SecretValue.of(body.get('client_assertion') ?? '');
+    },
+  };
+}

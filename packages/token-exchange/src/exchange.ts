@@ -1,0 +1,346 @@
+import { type CacheEntry, createTokenCache, Forgotten, matchesFilter, type Tags, type TokenCache } from './cache.ts';
+import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
+import { misconfigured, TokenExchangeError } from './errors.ts';
+import { SingleFlight, waitFor } from './flight.ts';
+import { createInspector } from './inspect.ts';
+import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
+import { granted, refused } from './outcome.ts';
+import { profileOf } from './profiles/registry.ts';
+import { RecentTimes } from './recent-times.ts';
+import { prepareTarget } from './target.ts';
+import { checkServiceConfig, TokenServiceEndpoint } from './token-service.ts';
+import type {
+  ActorSource,
+  AgentRef,
+  ClientConfig,
+  Delegation,
+  DelegationRequest,
+  ExchangedToken,
+  ExchangeOutcome,
+  ExchangeStats,
+  ForgetFilter,
+  Hooks,
+  TokenExchange,
+  TokenRequest,
+  TokenServiceConfig,
+  WorkloadRequest,
+  WorkloadSource,
+} from './types.ts';
+
+export interface TokenExchangeOptions {
+  readonly tokenService: TokenServiceConfig;
+  /** Instead of `tokenService.client`. */
+  readonly client?: ClientConfig;
+  /** Who acts, unless a request says otherwise. */
+  readonly actor?: ActorSource;
+  /** Signs assertions with which agents ask for tokens of their own. */
+  readonly workload?: WorkloadSource;
+  readonly installation?: string;
+  readonly agent?: AgentRef;
+  readonly cache?: TokenCache;
+  readonly hooks?: Hooks;
+  readonly fetch?: typeof fetch;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** Milliseconds that never go back. */
+  readonly monotonic?: () => number;
+  /** In [0, 1). */
+  readonly random?: () => number;
+  /** Milliseconds for one try (default 5,000) and for everything (10,000). */
+  readonly timeouts?: { readonly attempt?: number; readonly total?: number };
+}
+
+/** At most one exchange more for an entry that a tool server refuses, in this many milliseconds. */
+const REFRESH_PAUSE = 60_000;
+
+/** The client of one token service. It may serve many agents, sessions and targets: all are in the cache key. */
+export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
+  return new Exchange(options);
+}
+
+class Exchange implements TokenExchange {
+  readonly delegation: Delegation;
+  readonly #options: TokenExchangeOptions;
+  readonly #service: TokenServiceConfig;
+  readonly #client: ClientConfig;
+  readonly #clients: ReadonlyMap<string, ClientConfig>;
+  readonly #negotiation: Negotiation;
+  readonly #endpoint: TokenServiceEndpoint;
+  readonly #hooks: Hooks;
+  readonly #cache: TokenCache;
+  readonly #keys: CallKeys;
+  readonly #now: () => number;
+  readonly #monotonic: () => number;
+  readonly #flights = new SingleFlight<ExchangedToken>();
+  readonly #forgotten = new Forgotten();
+  readonly #refreshed: RecentTimes;
+  readonly #counts = { exchange: 0, delegation: 0, workload: 0, hits: 0, joins: 0, refused: 0 };
+
+  constructor(options: TokenExchangeOptions) {
+    const { tokenService: service } = options;
+    checkServiceConfig(service);
+    const profile = profileOf(service.profile);
+    const delegation = service.delegation ?? profile.defaultDelegation(service);
+    if (!profile.delegations.includes(delegation)) {
+      throw misconfigured(`the profile ${profile.name} cannot name the agent by ${delegation}`);
+    }
+    const fetcher = options.fetch ?? globalThis.fetch;
+    const maxLifetime = service.maxLifetime ?? 300;
+    const timeout = options.timeouts?.attempt ?? 5000;
+    this.delegation = delegation;
+    this.#options = options;
+    this.#service = service;
+    this.#client = options.client ?? service.client;
+    this.#clients = new Map(service.clientPerAgent?.map(({ agent, client }) => [agent, client]));
+    this.#hooks = options.hooks ?? {};
+    this.#cache = options.cache ?? createTokenCache();
+    this.#now = options.now ?? Date.now;
+    this.#monotonic = options.monotonic ?? (() => performance.now());
+    this.#refreshed = new RecentTimes(REFRESH_PAUSE, this.#monotonic);
+    this.#keys = new CallKeys(options.installation, service, delegation, maxLifetime);
+    this.#endpoint = new TokenServiceEndpoint(
+      service,
+      profile,
+      { fetch: fetcher, now: this.#now, timeout },
+      { monotonic: this.#monotonic, random: options.random ?? Math.random },
+    );
+    this.#negotiation = {
+      service,
+      profile,
+      delegation,
+      maxLifetime,
+      endpoint: this.#endpoint,
+      inspect: createInspector(fetcher, timeout),
+      workload: options.workload,
+      now: this.#now,
+    };
+  }
+
+  async token(request: TokenRequest): Promise<ExchangedToken> {
+    const mark = this.#forgotten.mark;
+    const { subject: source, signal } = request;
+    const subject = await source.current(signal);
+    const actor = this.delegation === 'act' ? (request.actor ?? this.#options.actor) : undefined;
+    const agent = request.agent ?? this.#options.agent;
+    return this.#answer({
+      kind: 'exchange',
+      target: prepareTarget(request.target),
+      client: this.#clientOf(agent),
+      subject,
+      subjectHash: subject.token.digest ?? (await subject.token.sha256()),
+      principal: source.principal,
+      loginSession: source.loginSession,
+      agent,
+      actor,
+      actorHash: actor?.fixedToken && (actor.fixedToken.digest ?? (await actor.fixedToken.sha256())),
+      session: request.session,
+      delegate: undefined,
+      context: request.context,
+      signal,
+      refresh: request.refresh === true,
+      rejected: request.rejected,
+      mark,
+    });
+  }
+
+  async delegationToken(request: DelegationRequest): Promise<ExchangedToken> {
+    const mark = this.#forgotten.mark;
+    const { subject: source, signal } = request;
+    if (this.#negotiation.profile.delegationTokenType === undefined || this.delegation !== 'act') {
+      throw misconfigured('this token service cannot issue tokens for child agents');
+    }
+    const subject = await source.current(signal);
+    const actor = request.actor ?? this.#options.actor;
+    const agent = request.agent ?? this.#options.agent;
+    const { issuer } = await waitFor(this.#endpoint.metadata(), signal);
+    return this.#answer({
+      kind: 'delegation',
+      target: prepareTarget({ audience: [issuer], resource: [], scopes: request.scopes ?? [] }),
+      client: this.#clientOf(agent),
+      subject,
+      subjectHash: await subject.token.sha256(),
+      principal: source.principal,
+      loginSession: source.loginSession,
+      agent,
+      actor,
+      actorHash: await actor?.fixedToken?.sha256(),
+      session: request.session,
+      delegate: request.delegate,
+      context: request.context,
+      signal,
+      refresh: false,
+      rejected: undefined,
+      mark,
+    });
+  }
+
+  async workloadToken(request: WorkloadRequest): Promise<ExchangedToken> {
+    const agent = request.agent === 'platform' ? undefined : request.agent;
+    return this.#answer({
+      kind: 'workload',
+      target: prepareTarget(request.target),
+      client: this.#clientOf(agent),
+      subject: undefined,
+      subjectHash: undefined,
+      principal: undefined,
+      loginSession: undefined,
+      agent,
+      actor: undefined,
+      actorHash: undefined,
+      session: undefined,
+      delegate: undefined,
+      context: request.context,
+      signal: request.signal,
+      refresh: request.refresh === true,
+      rejected: request.rejected,
+      mark: this.#forgotten.mark,
+    });
+  }
+
+  forget(filter: ForgetFilter): number {
+    this.#forgotten.record(filter);
+    const matches = (tags: Tags) => matchesFilter(filter, tags);
+    this.#flights.abortWhere(matches, revoked);
+    return this.#cache.deleteWhere(matches);
+  }
+
+  get stats(): ExchangeStats {
+    const { exchange: exchanges, delegation: delegations, workload: workloads, ...rest } = this.#counts;
+    const { requests, retries, breaker } = this.#endpoint;
+    return { requests, exchanges, delegations, workloads, ...rest, retries, cached: this.#cache.size, breaker };
+  }
+
+  #clientOf(agent: AgentRef | undefined): ClientConfig {
+    if (this.#clients.size === 0) return this.#client;
+    const own = agent && this.#clients.get(agent.name);
+    if (own === undefined && agent !== undefined && this.delegation === 'azp') {
+      throw misconfigured(`the agent ${agent.name} has no client of its own at the token service`);
+    }
+    return own ?? this.#client;
+  }
+
+  async #answer(call: Call): Promise<ExchangedToken> {
+    call.signal?.throwIfAborted();
+    if (this.#forgotten.mark !== call.mark) this.#refuseForgotten(call);
+    const key = this.#keys.of(call);
+    if (call.refresh) this.#drop(key, call.rejected);
+    const entry = this.#cache.get(key);
+    if (entry !== undefined) {
+      if (entry.until > this.#monotonic() && !(subjectEnd(call) <= this.#now())) return this.#hit(call, entry);
+      this.#cache.delete(key);
+    }
+    const began = this.#monotonic();
+    const joined = this.#flights.join(key, call.signal);
+    if (joined === undefined) {
+      const token = await this.#flights.start(key, tagsOf(call, this.#service.name), call.signal, (signal) =>
+        this.#fly(key, call, signal),
+      );
+      this.#refuseForgotten(call);
+      return token;
+    }
+    const token = await joined;
+    this.#refuseForgotten(call);
+    this.#counts.joins += 1;
+    const ms = this.#monotonic() - began;
+    this.#tellHit(() => granted(call, this.#service.name, token, 'joined', ms));
+    return { ...token, joined: true, ms };
+  }
+
+  #hit(call: Call, { token }: CacheEntry): ExchangedToken {
+    this.#counts.hits += 1;
+    if (this.#hooks.onHit) this.#tellHit(() => granted(call, this.#service.name, token, 'cached', 0));
+    return token;
+  }
+
+  /** The request that all who wait for this key share. */
+  async #fly(key: string, call: Call, signal: AbortSignal): Promise<ExchangedToken> {
+    const began = this.#monotonic();
+    const { name } = this.#service;
+    let outcome: ExchangeOutcome;
+    let token: ExchangedToken;
+    let entry: CacheEntry;
+    try {
+      await this.#ask(() => this.#hooks.beforeExchange?.(contextOf(call, name)));
+      const { token: fresh, cacheFor } = await this.#withDeadline(call, signal);
+      const ms = this.#monotonic() - began;
+      token = { ...fresh, ms };
+      entry = { token: { ...fresh, cached: true }, until: began + cacheFor, tags: tagsOf(call, name) };
+      outcome = granted(call, name, token, 'exchanged', ms);
+    } catch (error) {
+      this.#counts.refused += 1;
+      const refusal = error instanceof TokenExchangeError ? error : foreign(error);
+      await this.#ask(() => this.#hooks.onOutcome?.(refused(call, name, refusal, this.#monotonic() - began))).catch(
+        () => {},
+      );
+      throw refusal;
+    }
+    await this.#ask(() => this.#hooks.onOutcome?.(outcome));
+    signal.throwIfAborted();
+    this.#counts[call.kind] += 1;
+    if (entry.until > this.#monotonic()) this.#cache.set(key, entry);
+    return token;
+  }
+
+  async #withDeadline(call: Call, signal: AbortSignal) {
+    const over = new AbortController();
+    const late = () => over.abort(new TokenExchangeError('sts_timeout', 'the token service took too long in all'));
+    const timer = setTimeout(late, this.#options.timeouts?.total ?? 10_000);
+    const either = AbortSignal.any([signal, over.signal]);
+    try {
+      if (subjectEnd(call) <= this.#now()) throw subjectExpired();
+      return await waitFor(negotiate(this.#negotiation, call, either), either);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** A tool server refused the token: forget it, but not for every server that keeps saying so. */
+  #drop(key: string, rejected: string | undefined): void {
+    const entry = this.#cache.get(key);
+    if (this.#flights.has(key) || (entry !== undefined && rejected !== undefined && entry.token.hash !== rejected))
+      return;
+    if (this.#refreshed.take(key)) this.#cache.delete(key);
+    else if (entry === undefined) {
+      throw new TokenExchangeError('target_unauthorized', 'the tool server refuses the tokens that are made for it');
+    }
+  }
+
+  #refuseForgotten(call: Call): void {
+    if (this.#forgotten.since(call.mark, tagsOf(call, this.#service.name))) throw revoked();
+  }
+
+  #tellHit(outcome: () => ExchangeOutcome): void {
+    if (!this.#hooks.onHit) return;
+    try {
+      this.#hooks.onHit(outcome());
+    } catch (error) {
+      throw withheld(error);
+    }
+  }
+
+  async #ask(hook: () => Promise<void> | void): Promise<void> {
+    try {
+      await hook();
+    } catch (error) {
+      throw withheld(error);
+    }
+  }
+}
+
+function subjectEnd(call: Call): number {
+  return call.subject?.expiresAt ?? Number.POSITIVE_INFINITY;
+}
+
+function withheld(cause: unknown): TokenExchangeError {
+  return new TokenExchangeError('withheld', 'a hook refused, so the token is withheld', { cause });
+}
+
+function revoked(): TokenExchangeError {
+  return new TokenExchangeError('revoked', 'the session, login, agent or target ended while the token was asked for');
+}
+
+/** From the caller's own sources: an actor token, an assertion or a secret that could not be had. */
+function foreign(cause: unknown): TokenExchangeError {
+  const message = 'a credential for the token service could not be had';
+  return new TokenExchangeError('invalid_request_configuration', message, { cause });
+}

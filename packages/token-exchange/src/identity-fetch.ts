@@ -1,0 +1,152 @@
+import { missingScopes } from './challenge.ts';
+import { misconfigured, TokenExchangeError } from './errors.ts';
+import { isToolCall, isWithin, type Outgoing, readOutgoing } from './outgoing.ts';
+import type { ActorSource, AgentRef, ExchangedToken, SubjectSource, Target, TokenExchange } from './types.ts';
+
+type Fetch = typeof globalThis.fetch;
+
+export interface IdentityFetchOptions {
+  readonly exchange: TokenExchange;
+  /** `url` is required: it bounds where the token goes. */
+  readonly target: Target;
+  /** Whose token is exchanged; `agent` or `platform` attach a token that stands for no person, to every request. */
+  readonly subject: SubjectSource | 'agent' | 'platform';
+  readonly session?: string;
+  readonly actor?: ActorSource;
+  readonly agent?: AgentRef;
+  readonly signal?: AbortSignal;
+  readonly context?: () => Record<string, string>;
+  /** Each token before it is attached, so that it can be redacted from what comes back. */
+  readonly onToken?: (token: ExchangedToken) => void;
+}
+
+const MAX_REDIRECTS = 3;
+
+/**
+ * Wraps a `fetch` so that requests within the target's URL carry the exchanged token. Nothing is exchanged before the
+ * first `tools/call` or the first 401. Throws `TokenExchangeError` where there is no token to send, and where the tool
+ * server refuses the one it got. What a 401 says about authorization servers is not followed.
+ */
+export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetch) => Fetch {
+  const { target, subject } = options;
+  if (target.url === undefined || !URL.canParse(target.url)) {
+    throw misconfigured('the target has no URL to attach a token within');
+  }
+  const base = new URL(target.url);
+  const steppedUp = new Map<string, Target>();
+  let attach = typeof subject === 'string';
+
+  const obtain = async (wanted: Target, rejected: ExchangedToken | undefined): Promise<ExchangedToken> => {
+    const { exchange, session, actor, agent, signal, context } = options;
+    const asking = {
+      target: wanted,
+      ...(signal && { signal }),
+      ...(context && { context: context() }),
+      ...(rejected && { refresh: true, rejected: rejected.hash }),
+    };
+    const token =
+      typeof subject === 'string'
+        ? await exchange.workloadToken({ ...asking, agent: subject === 'platform' ? subject : named(agent) })
+        : await exchange.token({
+            ...asking,
+            subject,
+            ...(session !== undefined && { session }),
+            ...(actor && { actor }),
+            ...(agent && { agent }),
+          });
+    options.onToken?.(token);
+    return token;
+  };
+
+  /** The target with the scopes asked for, where all of them are declared. */
+  const stepUp = (scopes: readonly string[]): Target => {
+    const declared = [...target.scopes, ...(target.stepUpScopes ?? [])];
+    const missing = scopes.filter((scope) => !target.scopes.includes(scope));
+    if (missing.length === 0 || !missing.every((scope) => declared.includes(scope))) {
+      throw new TokenExchangeError(
+        'insufficient_scope',
+        `the tool server asks for scope ${JSON.stringify(scopes.join(' '))}`,
+        { scopes },
+      );
+    }
+    const name = [...missing].sort().join(' ');
+    let wider = steppedUp.get(name);
+    if (wider === undefined) {
+      wider = { ...target, scopes: [...target.scopes, ...missing] };
+      steppedUp.set(name, wider);
+    }
+    return wider;
+  };
+
+  return (fetch) => async (input, init) => {
+    const request = await readOutgoing(input, init);
+    if (!isWithin(base, request.url)) return fetch(request.url, { ...request.init, headers: request.headers });
+    let wanted = target;
+    let token = attach || isToolCall(request) ? await obtain(wanted, undefined) : undefined;
+    let renewed = false;
+    for (;;) {
+      const response = await dispatch(fetch, base, request, token);
+      if (token !== undefined) attach = true;
+      if (response.status === 401) {
+        await discard(response);
+        if (renewed || request.once) throw unauthorized();
+        const next: ExchangedToken = await obtain(wanted, token);
+        if (next.hash === token?.hash) throw unauthorized();
+        renewed = token !== undefined;
+        token = next;
+        continue;
+      }
+      const scopes = token && missingScopes(response);
+      if (scopes === undefined) return response;
+      await discard(response);
+      if (wanted !== target || request.once) throw stillInsufficient(scopes);
+      wanted = stepUp(scopes);
+      token = await obtain(wanted, undefined);
+    }
+  };
+}
+
+/** Follows a redirect only within the target's URL, and only where method and body stay as they are. */
+async function dispatch(
+  fetch: Fetch,
+  base: URL,
+  request: Outgoing,
+  token: ExchangedToken | undefined,
+): Promise<Response> {
+  const headers = new Headers(request.headers);
+  if (token !== undefined) headers.set('authorization', `Bearer ${token.value.reveal()}`);
+  let { url } = request;
+  for (let hops = 0; ; hops += 1) {
+    const response = await fetch(url, { ...request.init, headers, redirect: 'manual' });
+    const location = response.headers.get('location');
+    const keeps = response.status === 307 || response.status === 308;
+    if (!keeps || location === null || request.once || hops === MAX_REDIRECTS || !URL.canParse(location, url.href)) {
+      return response;
+    }
+    const next = new URL(location, url);
+    if (!isWithin(base, next)) return response;
+    await discard(response);
+    url = next;
+  }
+}
+
+async function discard(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => {});
+}
+
+function named(agent: AgentRef | undefined): AgentRef {
+  if (agent === undefined) throw misconfigured('a token of an agent needs the agent');
+  return agent;
+}
+
+function unauthorized(): TokenExchangeError {
+  return new TokenExchangeError('target_unauthorized', 'the tool server refuses the token that was made for it');
+}
+
+function stillInsufficient(scopes: readonly string[]): TokenExchangeError {
+  return new TokenExchangeError(
+    'insufficient_scope',
+    `the tool server still asks for scope ${JSON.stringify(scopes.join(' '))}`,
+    { scopes },
+  );
+}

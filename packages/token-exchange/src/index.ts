@@ -1,0 +1,13 @@
+/**
+ * Turns "this user's token, through this agent" into "a token for this one target": the client of a token service
+ * (RFC 8693, RFC 8707), its cache, and a `fetch` that attaches the result. It uses WebCrypto and `fetch` alone, which
+ * are handed in, and runs in every runtime. It never sends a user's token to anything but the configured token
+ * service, never hands out an answer that it has not looked into, and never falls back to another credential.
+ */
+export { type CacheEntry, createTokenCache, type Tags, type TokenCache } from './cache.ts';
+export { type Challenge, parseChallenges } from './challenge.ts';
+export { privateKeyJwt } from './client-auth.ts';
+export { ACT_BY, TokenExchangeError, type TokenExchangeErrorCode } from './errors.ts';
+export { createTokenExchange, type TokenExchangeOptions } from './exchange.ts';
+export { createIdentityFetch, type IdentityFetchOptions } from './identity-fetch.ts';
+export type * from './types.ts';

@@ -1,0 +1,83 @@
+import { misconfigured, untrusted } from './errors.ts';
+import { quote } from './target.ts';
+import { type Answer, secureUrl } from './transport.ts';
+import type { TokenServiceConfig } from './types.ts';
+
+export interface ServiceMetadata {
+  readonly issuer: string;
+  readonly tokenEndpoint: string;
+  readonly jwksUri: string | undefined;
+  readonly introspectionEndpoint: string | undefined;
+}
+
+const OAUTH = '/.well-known/oauth-authorization-server';
+const OIDC = '/.well-known/openid-configuration';
+
+/** RFC 8414 section 3.1 puts the segment between host and path; OpenID Connect Discovery section 4 appends it. */
+export function wellKnownUris(issuer: string): readonly string[] {
+  const url = secureUrl(issuer, 'the issuer');
+  if (url.search !== '' || url.hash !== '') throw misconfigured('the issuer has a query or a fragment');
+  const path = url.pathname.replace(/\/$/, '');
+  return [...new Set([`${url.origin}${OAUTH}${path}`, `${url.origin}${OIDC}${path}`, `${url.origin}${path}${OIDC}`])];
+}
+
+/** The issuers that a metadata address can belong to; a path that is only a slash leaves two spellings open. */
+export function issuersOf(wellKnownUri: string): readonly string[] {
+  const { origin, pathname } = secureUrl(wellKnownUri, 'the metadata address');
+  for (const segment of [OAUTH, OIDC]) {
+    if (pathname.startsWith(segment)) return spellings(origin, pathname.slice(segment.length));
+    if (pathname.endsWith(segment)) return spellings(origin, pathname.slice(0, -segment.length));
+  }
+  throw misconfigured('the metadata address has no well-known segment; name the issuer as well');
+}
+
+function spellings(origin: string, path: string): readonly string[] {
+  return path === '' || path === '/' ? [origin, `${origin}/`] : [origin + path];
+}
+
+/** `issuer` in the document must be, letter for letter, what was asked for (RFC 8414 section 3.3). */
+export async function discover(
+  service: TokenServiceConfig,
+  get: (url: string) => Promise<Answer>,
+): Promise<ServiceMetadata> {
+  const uris = service.wellKnownUri === undefined ? wellKnownUris(service.issuer ?? '') : [service.wellKnownUri];
+  const issuers = service.issuer === undefined ? issuersOf(service.wellKnownUri ?? '') : [service.issuer];
+  for (const uri of uris) {
+    const answer = await get(uri);
+    if (answer.status !== 200) continue;
+    const document = objectOf(answer.json);
+    const issuer = document?.issuer;
+    if (document === undefined || typeof issuer !== 'string') {
+      throw untrusted(`the metadata at ${quote(uri)} is not a metadata document`, { deviation: 'metadata' });
+    }
+    if (!issuers.includes(issuer)) {
+      throw untrusted(`the metadata at ${quote(uri)} is of another issuer, ${quote(issuer)}`, { deviation: 'issuer' });
+    }
+    const tokenEndpoint = service.endpoint ?? endpointOf(document, 'token_endpoint');
+    if (tokenEndpoint === undefined) throw untrusted('the metadata names no token endpoint', { deviation: 'metadata' });
+    return {
+      issuer,
+      tokenEndpoint,
+      jwksUri: service.jwksUri ?? endpointOf(document, 'jwks_uri'),
+      introspectionEndpoint: endpointOf(document, 'introspection_endpoint'),
+    };
+  }
+  if (service.issuer !== undefined && service.endpoint !== undefined) {
+    const { issuer, endpoint: tokenEndpoint, jwksUri } = service;
+    return { issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined };
+  }
+  throw misconfigured('no metadata document was found for the token service');
+}
+
+function endpointOf(document: Record<string, unknown>, name: string): string | undefined {
+  const value = document[name];
+  if (typeof value !== 'string') return undefined;
+  secureUrl(value, `the ${name} in the metadata`);
+  return value;
+}
+
+export function objectOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}

@@ -1,0 +1,97 @@
+import type { TokenExchangeErrorCode } from '../errors.ts';
+import type { PreparedTarget } from '../target.ts';
+import type { ExchangeInput, FormField, Profile, ServiceFailure, WorkloadInput } from './profile.ts';
+
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+export const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+
+/** RFC 8693 and RFC 8707 as they are written; the other dialects say where they differ from it. */
+export const rfc8693: Profile = {
+  name: 'rfc8693',
+  defaultDelegation: () => 'act',
+  delegations: ['act', 'azp', 'none'],
+  delegationTokenType: undefined,
+  targetProblem: () => undefined,
+  exchangeForm: (input) => [...exchangeFields(input), ...targetFields(input.target)],
+  workloadForm: (input) => [...workloadFields(input), ...targetFields(input.target)],
+  workloadNeedsAssertion: false,
+  subjectMatches: (claims, principal) =>
+    claims.sub === principal.subject &&
+    (claims.sub_id?.format !== 'iss_sub' ||
+      (claims.sub_id.iss === principal.issuer && claims.sub_id.sub === principal.subject)),
+  workloadSubject: (_client, assertedSubject) => assertedSubject,
+  party: (claims) => claims.azp ?? claims.client_id,
+  tokenTyp: () => undefined,
+  issuedTokenTypeRequired: true,
+  scopeNeverWider: true,
+  codeOf: standardCode,
+};
+
+/** RFC 8693 section 2.1, without the target. `actor_token` and its type go together or not at all. */
+export function exchangeFields(input: ExchangeInput): FormField[] {
+  const fields: FormField[] = [
+    ['grant_type', TOKEN_EXCHANGE],
+    ['subject_token', input.subject.token],
+    ['subject_token_type', input.subject.tokenType],
+  ];
+  if (input.actor) fields.push(['actor_token', input.actor.token], ['actor_token_type', input.actor.tokenType]);
+  if (input.requestedTokenType) fields.push(['requested_token_type', input.requestedTokenType]);
+  return fields;
+}
+
+/** RFC 7523 section 2.1 with an assertion, else RFC 6749 section 4.4. */
+export function workloadFields(input: WorkloadInput): FormField[] {
+  return input.assertion
+    ? [
+        ['grant_type', JWT_BEARER],
+        ['assertion', input.assertion],
+      ]
+    : [['grant_type', 'client_credentials']];
+}
+
+export function targetFields(target: PreparedTarget): FormField[] {
+  return [...audienceFields(target), ...resourceFields(target), ...scopeFields(target)];
+}
+
+export function audienceFields(target: PreparedTarget): FormField[] {
+  return target.audience.map((value) => ['audience', value]);
+}
+
+export function resourceFields(target: PreparedTarget): FormField[] {
+  return target.resource.map((value) => ['resource', value]);
+}
+
+export function scopeFields(target: PreparedTarget): FormField[] {
+  return target.scopes.length > 0 ? [['scope', target.scopes.join(' ')]] : [];
+}
+
+/** RFC 6749 section 5.2, RFC 8707 section 2; a bad subject token is `invalid_request` (RFC 8693 section 2.2.2). */
+const BY_ERROR: Readonly<Record<string, TokenExchangeErrorCode>> = {
+  invalid_target: 'invalid_target',
+  invalid_scope: 'invalid_scope',
+  invalid_client: 'invalid_client',
+  unauthorized_client: 'unauthorized_client',
+  access_denied: 'unauthorized_client',
+  unsupported_grant_type: 'unauthorized_client',
+  invalid_request: 'subject_rejected',
+  invalid_grant: 'subject_rejected',
+  interaction_required: 'interaction_required',
+  login_required: 'interaction_required',
+  consent_required: 'interaction_required',
+  temporarily_unavailable: 'sts_unavailable',
+  server_error: 'sts_unavailable',
+};
+
+const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
+  401: 'invalid_client',
+  403: 'unauthorized_client',
+  404: 'invalid_request_configuration',
+  405: 'invalid_request_configuration',
+};
+
+export function standardCode({ kind, status, error }: ServiceFailure): TokenExchangeErrorCode {
+  const code = (error === undefined ? undefined : BY_ERROR[error]) ?? BY_STATUS[status] ?? 'untrusted_response';
+  return code === 'subject_rejected' && kind === 'workload' ? 'invalid_request_configuration' : code;
+}

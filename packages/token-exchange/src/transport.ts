@@ -1,0 +1,109 @@
+import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
+
+export const MAX_ANSWER_BYTES = 64 * 1024;
+
+export interface Answer {
+  readonly status: number;
+  /** Undefined where the answer is not JSON. */
+  readonly json: unknown;
+  /** Milliseconds. */
+  readonly retryAfter: number | undefined;
+}
+
+export interface Transport {
+  readonly fetch: typeof fetch;
+  readonly now: () => number;
+  /** Milliseconds for one try. */
+  readonly timeout: number;
+}
+
+/** https, or http on loopback. Everything that is sent here carries a credential or decides whom to trust. */
+export function secureUrl(value: string, what: string): URL {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url === undefined) throw misconfigured(`${what} is not a URL`);
+  const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname);
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && loopback)) {
+    throw misconfigured(`${what} is neither https nor on loopback`);
+  }
+  if (url.username !== '' || url.password !== '') throw misconfigured(`${what} contains a credential`);
+  return url;
+}
+
+/** One try. Redirects are answers like any other, and are refused; the body is read up to a limit. */
+export async function send(transport: Transport, url: string, init: RequestInit, signal: AbortSignal): Promise<Answer> {
+  signal.throwIfAborted();
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), transport.timeout);
+  try {
+    const response = await transport.fetch(url, {
+      ...init,
+      redirect: 'manual',
+      signal: AbortSignal.any([signal, limit.signal]),
+    });
+    if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
+      await response.body?.cancel();
+      throw untrusted('the token service answered with a redirect, which is not followed', { deviation: 'redirect' });
+    }
+    const text = await readText(response);
+    return {
+      status: response.status,
+      json: parseJson(response.headers.get('content-type'), text),
+      retryAfter: retryAfterOf(response.headers.get('retry-after'), transport.now()),
+    };
+  } catch (error) {
+    if (error instanceof TokenExchangeError) throw error;
+    if (signal.aborted) throw signal.reason;
+    if (limit.signal.aborted) throw new TokenExchangeError('sts_timeout', 'the token service did not answer in time');
+    throw new TokenExchangeError('sts_unavailable', `the token service cannot be reached${systemCode(error)}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export async function readText(response: Response): Promise<string> {
+  if (response.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.byteLength;
+    if (size > MAX_ANSWER_BYTES) {
+      await reader.cancel().catch(() => {});
+      throw untrusted(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, { deviation: 'size' });
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return new TextDecoder().decode(bytes);
+}
+
+function parseJson(contentType: string | null, text: string): unknown {
+  if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? '')) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 9110 section 10.2.3: seconds or a date. */
+function retryAfterOf(value: string | null, now: number): number | undefined {
+  if (value === null) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** The HTTP library keeps headers and bodies in `cause`; only the name of the fault is let through. */
+function systemCode(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return /^[A-Z_]{3,40}$/.test(code) ? ` (${code})` : '';
+}
