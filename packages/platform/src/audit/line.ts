@@ -1,0 +1,116 @@
+import type { AuditBody, AuditIndex } from '../store/index.ts';
+import type { AuditEntry } from './entry.ts';
+
+const maxText = 1_024;
+const maxItems = 50;
+const maxDepth = 8;
+const maxBody = 32_768;
+
+// The last net, not the first: whoever writes an entry leaves tokens out. Dotted runs are matched whole, so that a long
+// hostile text costs one pass.
+const dotted = /(?<![\w-])[\w-]+(?:\.[\w-]+)+/g;
+const schemes = /\b(?:bearer|basic)\s+[\w~+/.=-]{16,}/gi;
+
+// A header and a payload are enough to be a token: one that was cut on its way here is still seen.
+const looksLikeToken = (run: string): boolean => {
+  const parts = run.split('.');
+  return parts.some((part, n) => {
+    const start = part.indexOf('eyJ');
+    return start >= 0 && part.length - start > 10 && (parts[n + 1]?.length ?? 0) > 7;
+  });
+};
+
+const redactTokens = (text: string): string =>
+  text.replace(dotted, (run) => (looksLikeToken(run) ? '[redacted]' : run)).replace(schemes, '[redacted]');
+
+// C0, C1 and what turns or hides text on a screen. Escaped as visible text, so that it stays escaped after parsing.
+const invisible = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+const escapeInvisible = (text: string): string =>
+  text.replace(invisible, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** A text as it stands in a line: also what a filter must be compared as. */
+export function cleanText(text: string): string {
+  const bounded = text.length > 65_536 ? text.slice(0, 65_536) : text;
+  const clean = escapeInvisible(redactTokens(bounded)).toWellFormed();
+  return clean.length > maxText ? `${clean.slice(0, maxText).toWellFormed()}…` : clean;
+}
+
+function clean(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return cleanText(value);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value === 'boolean' || value === null || value === undefined) return value;
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || depth === 0) return '…';
+  if ('toJSON' in value && typeof value.toJSON === 'function') return clean(value.toJSON(), depth - 1);
+  if (Array.isArray(value)) {
+    const items = value.slice(0, maxItems).map((item) => clean(item, depth - 1));
+    return value.length > maxItems ? [...items, '…'] : items;
+  }
+  const result: [string, unknown][] = [];
+  for (const key of Object.keys(value)) {
+    if (result.length === maxItems) {
+      result.push(['…', true]);
+      break;
+    }
+    const item: unknown = Reflect.get(value, key);
+    if (item !== undefined) result.push([cleanText(key), clean(item, depth - 1)]);
+  }
+  return Object.fromEntries(result);
+}
+
+// What goes first when a line is too long; who, when and what happened stays.
+const expendable = ['data', 'tool', 'chain', 'target'] as const;
+
+/** @param at ISO 8601 */
+export function line(entry: AuditEntry, at: string): AuditBody {
+  const { type, phase, ...rest } = entry;
+  const fields = { v: 1, at, type, phase, ...(clean(rest, maxDepth) as Partial<AuditEntry>) };
+  let body = JSON.stringify(fields);
+  const omitted: string[] = [];
+  for (const name of expendable) {
+    if (body.length <= maxBody) break;
+    if (fields[name] === undefined) continue;
+    omitted.push(name);
+    body = JSON.stringify({ ...fields, ...Object.fromEntries(omitted.map((key) => [key, undefined])), omitted });
+  }
+  if (body.length > maxBody) {
+    const { principal, ref, session, turn, call, outcome, code } = fields;
+    const who = principal && { issuer: principal.issuer, subject: principal.subject };
+    body = JSON.stringify({
+      v: 1,
+      at,
+      type,
+      phase,
+      ref,
+      principal: who,
+      session,
+      turn,
+      call,
+      outcome,
+      code,
+      omitted: true,
+    });
+  }
+  return { body, index: index(fields, at, entry) };
+}
+
+function index(fields: Partial<AuditEntry>, at: string, { type, phase }: AuditEntry): AuditIndex {
+  const { principal, agent, tool, target } = fields;
+  const values = {
+    iss: principal?.issuer,
+    sub: principal?.subject,
+    agent: agent === undefined ? undefined : `${agent.namespace}/${agent.name}`,
+    server: tool?.server ?? target?.server,
+    session: fields.session,
+    turn: fields.turn,
+    call: fields.call,
+    jti: principal?.jti,
+    requestId: fields.requestId,
+    record: fields.record,
+    decision: fields.decision ?? (type === 'decision' ? fields.outcome : undefined),
+    ref: fields.ref,
+  };
+  const present = Object.entries(values).filter(([, value]) => value !== undefined);
+  return { at, type, phase, ...Object.fromEntries(present) };
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { test } from 'node:test';
+import { SecretValue } from '@onbehalf/secret-value';
+import fc from 'fast-check';
+import { SignJWT } from 'jose';
+import { type AuditEntry, cleanText } from '../../src/audit/index.ts';
+import { line } from '../../src/audit/line.ts';
+import { auditFixture } from './fixture.ts';
+
+const at = '2026-01-01T00:00:00.000Z';
+const entry = (fields: Partial<AuditEntry>): AuditEntry => ({ type: 'decision', phase: 'single', ...fields });
+
+test('L6 a token in any field, key or depth, whole or cut, is not in the line', async () => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const jwt = await new SignJWT({ sub: 'alice' }).setProtectedHeader({ alg: 'EdDSA' }).sign(privateKey);
+  const payload = jwt.split('.')[1] ?? '';
+  const { body, index } = line(
+    entry({
+      reason: `the tool said ${jwt}`,
+      code: `x${jwt.slice(0, -20)}`,
+      principal: { issuer: 'https://idp', subject: jwt, jti: jwt },
+      tool: { name: 'echo', arguments: { nested: [{ [jwt]: `Authorization: Bearer ${'k'.repeat(40)}` }] } },
+      data: { secret: SecretValue.of('canary-secret') as unknown as string },
+    }),
+    at,
+  );
+  for (const text of [body, JSON.stringify(index)]) {
+    assert.ok(!text.includes(payload));
+    assert.ok(!text.includes('kkkk'));
+    assert.ok(!text.includes('canary'));
+  }
+  assert.match(body, /"secret":"\[secret\]"/);
+});
+
+test('A12 control, line and direction characters are visible text, before and after parsing', () => {
+  const { body } = line(entry({ reason: 'a\r\nb\u0000c\u2028d\u202ee\u200bf\u001b[2J\u0085' }), at);
+  assert.match(body, /^[\x20-\x7e]*$/);
+  assert.equal(JSON.parse(body).reason, 'a\\u000d\\u000ab\\u0000c\\u2028d\\u202ee\\u200bf\\u001b[2J\\u0085');
+});
+
+test('any entry makes a line of bounded size that parses and keeps who and what', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), fc.string({ maxLength: 5_000 }), (value, text) => {
+      const fields = { data: { value: value as string }, principal: { issuer: text, subject: 'alice' } };
+      const { body } = line(entry(fields), at);
+      assert.ok(body.length <= 33_000);
+      assert.equal(JSON.parse(body).principal.subject, 'alice');
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a line that is far too long loses its data and says so', () => {
+  const long = Array.from({ length: 50 }, () => 'x'.repeat(1_000));
+  const cut = JSON.parse(line(entry({ turn: 't1', data: { long } }), at).body);
+  assert.deepEqual([cut.turn, cut.omitted, cut.data], ['t1', ['data'], undefined]);
+  const principal = { issuer: 'i', subject: 's', amr: long };
+  const core = JSON.parse(line(entry({ turn: 't1', principal }), at).body);
+  assert.deepEqual([core.turn, core.omitted, core.principal], ['t1', true, { issuer: 'i', subject: 's' }]);
+});
+
+test('a hostile megabyte costs one pass', () => {
+  const started = performance.now();
+  for (const text of ['eyJ'.repeat(350_000), 'eyJa.'.repeat(200_000), 'bearer '.repeat(150_000)]) cleanText(text);
+  assert.ok(performance.now() - started < 500);
+});
+
+test('the keyed hash of a token names its key, tells two tokens apart and holds neither', async () => {
+  await using fixture = await auditFixture();
+  const [a, b] = ['token-a', 'token-b'].map((value) => fixture.audit.tokenHash(SecretValue.of(value)));
+  assert.match(a ?? '', /^k1:[\w-]{43}$/);
+  assert.notEqual(a, b);
+});
