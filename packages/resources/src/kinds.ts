@@ -15,7 +15,7 @@ const status = {
     tools: z.array(discoveredTool).exactOptional(),
     protocolEra: z.string().exactOptional(),
     resourceMetadata: z.record(z.string(), z.unknown()).exactOptional(),
-    discoveredAt: z.string().exactOptional(),
+    approvedFor: z.string().exactOptional(),
   }),
   ModelConfig: z.strictObject({ ...baseStatus, models: z.array(z.string()).exactOptional() }),
   TokenService: z.strictObject(baseStatus),

@@ -1,0 +1,181 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { ExchangeView } from '@onbehalf/resources';
+import type { SecretValue } from '@onbehalf/secret-value';
+import { createIdentityFetch, type SubjectSource, type Target } from '@onbehalf/token-exchange';
+import type { Egress } from '../egress/index.ts';
+import type { CredentialSource } from '../vault/index.ts';
+import { ToolError } from './errors.ts';
+import type { AgentIdentity, McpServer, PlatformIdentity } from './ports.ts';
+import type { TokenServices } from './token-services.ts';
+
+type Fetch = typeof globalThis.fetch;
+
+/** What the requests of one tool call share: several calls run over one connection at once. */
+export interface CallScope {
+  subject: SubjectSource | undefined;
+  context: Record<string, string>;
+  /** The exact credentials that went out, to be redacted from whatever comes back. */
+  sent: SecretValue[];
+  onExchange(view: ExchangeView): void;
+}
+
+export const callScope = new AsyncLocalStorage<CallScope>();
+
+export interface OutboundOptions {
+  egress: Egress;
+  credentials: CredentialSource;
+  platform: PlatformIdentity;
+  tokenServices: TokenServices;
+}
+
+/** Whose credential a connection carries. */
+export type Caller =
+  | { kind: 'turn'; agent: AgentIdentity; session: string; subject: SubjectSource | undefined }
+  | { kind: 'discovery' };
+
+/**
+ * The `fetch` of one connection: exactly one outbound credential, of the server's mode, and none in its place when it
+ * cannot be had.
+ */
+export function outboundFetch(
+  options: OutboundOptions,
+  server: McpServer,
+  target: Target | undefined,
+  caller: Caller,
+): Fetch {
+  const { auth } = server.spec;
+  const base = plainFetch(options, server);
+  switch (auth?.mode ?? 'None') {
+    case 'Exchange':
+    case 'Workload': {
+      if (!target) throw new ToolError('target_not_allowed', `${server.metadata.name} has no target`, 'administrator');
+      return identityFetch(options, server, target, caller)(base);
+    }
+    case 'Static':
+      return withHeader(base, () => staticHeader(options, server));
+    case 'Forward':
+      if (caller.kind === 'discovery') return base;
+      return withHeader(base, () => forwarded(options, server, caller.subject));
+    case 'None':
+      return base;
+  }
+}
+
+function identityFetch(options: OutboundOptions, server: McpServer, target: Target, caller: Caller) {
+  const mode = server.spec.auth?.mode;
+  const { exchange } = options.tokenServices.get(server.spec.auth?.tokenServiceRef?.name ?? 'default');
+  const shared = {
+    exchange,
+    target,
+    context: () => callScope.getStore()?.context ?? {},
+    onToken: ({ value }: { value: SecretValue }) => void callScope.getStore()?.sent.push(value),
+  };
+  if (caller.kind === 'discovery') return createIdentityFetch({ ...shared, subject: 'platform' });
+  const agent = { uid: caller.agent.uid, name: `${caller.agent.namespace}/${caller.agent.name}` };
+  if (mode === 'Workload') return createIdentityFetch({ ...shared, subject: 'agent', agent });
+  if (!caller.subject) throw noUser(server);
+  const { principal } = caller.subject;
+  // One connection serves the turns of one owner; each call brings the subject of its own turn.
+  const subject: SubjectSource = {
+    principal,
+    get refreshable() {
+      return callScope.getStore()?.subject?.refreshable ?? false;
+    },
+    ...(caller.subject.loginSession !== undefined && { loginSession: caller.subject.loginSession }),
+    current(signal) {
+      const current = callScope.getStore()?.subject;
+      if (!current || current.principal.issuer !== principal.issuer || current.principal.subject !== principal.subject)
+        return Promise.reject(noUser(server));
+      return current.current(signal);
+    },
+  };
+  return createIdentityFetch({
+    ...shared,
+    subject,
+    session: caller.session,
+    agent,
+    actor: options.platform.actorFor(caller.agent),
+  });
+}
+
+function noUser(server: McpServer) {
+  return new ToolError(
+    'credential_unavailable',
+    `${server.metadata.name} needs a signed-in person: sign in and try again`,
+    'user',
+  );
+}
+
+/** Fixed headers of the resource, deadlines and the checked way out. Redirects are never followed. */
+function plainFetch({ egress, credentials }: OutboundOptions, server: McpServer): Fetch {
+  const fixed = server.spec.headers ?? [];
+  return async (input, init) => {
+    const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
+    for (const header of fixed) {
+      if (header.value !== undefined) headers.set(header.name, header.value);
+      else if (header.secretRef) {
+        const { value } = await open(credentials, server, header.secretRef);
+        callScope.getStore()?.sent.push(value);
+        headers.set(header.name, value.reveal());
+      }
+    }
+    return egress.fetch(input, { ...init, headers, redirect: 'manual' });
+  };
+}
+
+function withHeader(fetch: Fetch, header: () => Promise<{ name: string; value: SecretValue; prefix: string }>): Fetch {
+  return async (input, init) => {
+    const { name, value, prefix } = await header();
+    callScope.getStore()?.sent.push(value);
+    const headers = new Headers(init?.headers);
+    headers.set(name, `${prefix}${value.reveal()}`);
+    return fetch(input, { ...init, headers });
+  };
+}
+
+async function staticHeader({ credentials }: OutboundOptions, server: McpServer) {
+  const configured = server.spec.auth?.static;
+  if (!configured)
+    throw new ToolError('credential_unavailable', 'the static header is not configured', 'administrator');
+  const { value } = await open(credentials, server, configured.secretRef);
+  return { name: configured.header, value, prefix: configured.scheme === undefined ? '' : `${configured.scheme} ` };
+}
+
+/** Forward passes the user's own token on only where it names the tool server already, and none of our doors. */
+async function forwarded(options: OutboundOptions, server: McpServer, subject: SubjectSource | undefined) {
+  const current = callScope.getStore()?.subject ?? subject;
+  if (!current) throw noUser(server);
+  const { token } = await current.current();
+  const audiences = audiencesOf(token);
+  const wanted = [...(server.spec.auth?.audience ?? []), ...(server.spec.auth?.resource ?? []), server.spec.url];
+  const ours = audiences.some((audience) => options.platform.doorAudiences.includes(audience));
+  if (ours || !audiences.some((audience) => wanted.includes(audience)))
+    throw new ToolError(
+      'forward_not_possible',
+      `the user's token does not name ${server.metadata.name} alone: use mode Exchange`,
+      'administrator',
+    );
+  return { name: 'authorization', value: token, prefix: 'Bearer ' };
+}
+
+/** Reads `aud` of a token that our own verifier has accepted already. */
+function audiencesOf(token: SecretValue): string[] {
+  try {
+    const payload = JSON.parse(Buffer.from(token.reveal().split('.')[1] ?? '', 'base64url').toString('utf8')) as {
+      aud?: unknown;
+    };
+    return [payload.aud].flat().filter((audience) => typeof audience === 'string');
+  } catch {
+    return [];
+  }
+}
+
+async function open(credentials: CredentialSource, server: McpServer, ref: Parameters<CredentialSource['open']>[0]) {
+  return credentials.open(ref, {
+    kind: 'RemoteMCPServer',
+    uid: server.metadata.uid,
+    origin: new URL(server.spec.url ?? '').origin,
+    ...(server.metadata.namespace !== undefined && { namespace: server.metadata.namespace }),
+    ...(server.writer && { writer: server.writer }),
+  });
+}

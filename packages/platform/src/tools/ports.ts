@@ -1,0 +1,52 @@
+import type { ExchangeView, ResolvedTarget } from '@onbehalf/resources';
+import type { ActorSource, ClientConfig, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
+import type { Stored } from '../store/index.ts';
+
+export interface AgentIdentity {
+  uid: string;
+  namespace: string;
+  name: string;
+}
+
+/** What this room needs of the embedded issuer, which it may not import. */
+export interface PlatformIdentity {
+  readonly publicUrl: string;
+  /** The built-in client `platform`. */
+  readonly client: ClientConfig;
+  readonly workload: WorkloadSource;
+  actorFor(agent: AgentIdentity): ActorSource;
+  /** Requests to our own token service: the same bytes and checks, without a socket. */
+  readonly fetch: typeof globalThis.fetch;
+  /** Audiences of our own doors. A token that names one is never forwarded. */
+  readonly doorAudiences: readonly string[];
+}
+
+export type McpServer = Stored<'RemoteMCPServer'>;
+
+/** One call, decided and written down already. */
+export interface ToolCall {
+  server: McpServer;
+  tool: string;
+  arguments: Record<string, unknown>;
+  /** Of Exchange and Workload servers. */
+  target: ResolvedTarget | undefined;
+  subject: SubjectSource | undefined;
+  agent: AgentIdentity;
+  session: string;
+  turn: string;
+  step: number;
+  callId: string;
+  requestId?: string;
+  timeoutMs?: number;
+  signal: AbortSignal;
+  onExchange(view: ExchangeView): void;
+}
+
+export interface ToolResult {
+  isError: boolean;
+  output: string;
+  code?: string;
+  actBy?: string;
+  truncated: boolean;
+  ms: number;
+}

@@ -1,0 +1,38 @@
+import type { CallToolResult } from '@modelcontextprotocol/client';
+import { redact, type SecretValue } from '@onbehalf/secret-value';
+
+/** What the model gets of one answer. The rest is cut, and the event says so. */
+export const MODEL_BYTES = 16_384;
+
+/** Zero-width and bidirectional control characters: text that a person does not see but a model reads. */
+const HIDDEN = /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|\udb40[\udc00-\udfff]/g;
+
+/** Makes hidden characters visible as `\u{…}`. */
+export function showHidden(text: string): string {
+  return text.replace(HIDDEN, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+}
+
+export const hasHidden = (text: string) => text.search(HIDDEN) >= 0;
+
+/** The text of a tool's answer, without the credential that was sent, and cut to what a model reads. */
+export function resultText(
+  result: CallToolResult,
+  secrets: readonly SecretValue[],
+): { output: string; truncated: boolean } {
+  const parts = result.content.map((block) => {
+    if (block.type === 'text') return block.text;
+    if (block.type === 'resource_link') return `[link: ${block.name}]`;
+    return `[${block.type} content]`;
+  });
+  const structured = result.structuredContent;
+  if (parts.length === 0 && structured !== undefined) parts.push(JSON.stringify(structured));
+  return cut(showHidden(redact(parts.join('\n'), secrets)));
+}
+
+function cut(text: string): { output: string; truncated: boolean } {
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length <= MODEL_BYTES) return { output: text.toWellFormed(), truncated: false };
+  let end = MODEL_BYTES;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return { output: `${bytes.toString('utf8', 0, end)}\n[cut: ${bytes.length - end} bytes more]`, truncated: true };
+}

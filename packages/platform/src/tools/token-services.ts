@@ -1,0 +1,234 @@
+import type { ExchangeView } from '@onbehalf/resources';
+import { milliseconds } from '@onbehalf/resources';
+import {
+  type ActClaim,
+  type ClientConfig,
+  createTokenExchange,
+  type ExchangeOutcome,
+  privateKeyJwt,
+  type TokenExchange,
+  type TokenServiceConfig,
+} from '@onbehalf/token-exchange';
+import { importJWK, type JWK } from 'jose';
+import type { Audit } from '../audit/index.ts';
+import type { Egress } from '../egress/index.ts';
+import type { Registry, Stored } from '../store/index.ts';
+import type { CredentialSource } from '../vault/index.ts';
+import { ToolError } from './errors.ts';
+import type { PlatformIdentity } from './ports.ts';
+
+type TokenService = Stored<'TokenService'>;
+type ClientSpec = NonNullable<TokenService['spec']['client']>;
+
+export interface TokenServicesOptions {
+  registry: Registry;
+  audit: Audit;
+  egress: Egress;
+  credentials: CredentialSource;
+  platform: PlatformIdentity;
+  installation: string;
+  /** Called for every outcome, cached ones included, in the async context of the call that asked. */
+  onView: (view: ExchangeView) => void;
+}
+
+export interface TokenServices {
+  get(name: string): { exchange: TokenExchange; resource: TokenService };
+  all(): TokenExchange[];
+  close(): void;
+}
+
+/** One exchange client per TokenService and version of its resource. Its hooks withhold a token that was not audited. */
+export function createTokenServices(options: TokenServicesOptions): TokenServices {
+  const { registry, platform } = options;
+  const built = new Map<string, { version: string; exchange: TokenExchange }>();
+  /** The embedded service has aliases; one exchange client serves them all. */
+  const own = (service: TokenService) => service.spec.issuer === platform.publicUrl;
+  const stop = registry.onChange((changed) => {
+    for (const uid of changed) {
+      const known = built.get(uid);
+      const current = registry.byUid(uid);
+      if (known && current?.metadata.generation.toString() !== known.version) {
+        known.exchange.forget({ all: true });
+        built.delete(uid);
+      }
+    }
+  });
+
+  function build(service: TokenService): TokenExchange {
+    const { spec } = service;
+    const embedded = own(service);
+    const config: TokenServiceConfig = {
+      name: service.metadata.name,
+      profile: spec.profile,
+      client: embedded ? platform.client : clientConfig(service, spec.client),
+      ...(spec.issuer !== undefined && { issuer: spec.issuer }),
+      ...(spec.wellKnownUri !== undefined && { wellKnownUri: spec.wellKnownUri }),
+      ...(spec.endpoint !== undefined && { endpoint: spec.endpoint }),
+      ...(spec.delegation && { delegation: spec.delegation }),
+      ...(spec.requestedTokenType !== undefined && { requestedTokenType: spec.requestedTokenType }),
+      ...(spec.maxLifetime !== undefined && { maxLifetime: milliseconds(spec.maxLifetime) / 1_000 }),
+      ...(spec.introspect !== undefined && { introspect: spec.introspect }),
+      ...(spec.opaque && { opaque: spec.opaque }),
+      ...(spec.clientPerAgent && {
+        clientPerAgent: spec.clientPerAgent.map((entry) => ({
+          agent: `${entry.agent.namespace ?? 'default'}/${entry.agent.name}`,
+          client: clientConfig(service, entry.client),
+        })),
+      }),
+    };
+    return createTokenExchange({
+      tokenService: config,
+      installation: options.installation,
+      workload: platform.workload,
+      fetch: embedded ? platform.fetch : (options.egress.fetch as typeof fetch),
+      hooks: {
+        onOutcome: async (outcome) => {
+          await options.audit.append(auditEntry(outcome));
+          options.onView(exchangeView(outcome, spec.profile));
+        },
+        onHit: (outcome) => options.onView(exchangeView(outcome, spec.profile)),
+      },
+    });
+  }
+
+  function clientConfig(service: TokenService, client: ClientSpec | undefined): ClientConfig {
+    if (!client)
+      throw new ToolError(
+        'token_service_missing',
+        `${service.metadata.name} has no client: set spec.client`,
+        'administrator',
+      );
+    const keyId = `${service.metadata.generation}`;
+    const open = (ref: ClientSpec['secretRef']) => {
+      if (!ref)
+        throw new ToolError('credential_unavailable', `${service.metadata.name} has no credential`, 'administrator');
+      return options.credentials
+        .open(ref, {
+          kind: 'TokenService',
+          uid: service.metadata.uid,
+          origin: originOf(service),
+          ...(service.writer && { writer: service.writer }),
+        })
+        .then((opened) => opened.value);
+    };
+    switch (client.auth) {
+      case 'SecretBasic':
+      case 'SecretPost':
+        return { auth: client.auth, id: client.id, keyId, secret: () => open(client.secretRef) };
+      case 'PrivateKeyJwt':
+        return {
+          auth: 'PrivateKeyJwt',
+          id: client.id,
+          keyId,
+          sign: async (audience) => {
+            const key = await importJWK(JSON.parse((await open(client.keyRef)).reveal()) as JWK);
+            if (!(key instanceof CryptoKey))
+              throw new ToolError(
+                'credential_unavailable',
+                `${service.metadata.name} needs an asymmetric key`,
+                'administrator',
+              );
+            return privateKeyJwt({ id: client.id, keyId, key }).sign(audience);
+          },
+        };
+      case 'WorkloadToken':
+        return { auth: 'WorkloadToken', id: client.id, keyId, assertion: () => open({ file: client.tokenFile ?? '' }) };
+    }
+  }
+
+  return {
+    get(name) {
+      const found = registry.get('TokenService', undefined, name);
+      const resource = found && own(found) ? (registry.get('TokenService', undefined, 'onbehalf') ?? found) : found;
+      if (!resource)
+        throw new ToolError('token_service_missing', `there is no TokenService ${name}: apply one`, 'administrator');
+      const version = resource.metadata.generation.toString();
+      let known = built.get(resource.metadata.uid);
+      if (known?.version !== version) {
+        known = { version, exchange: build(resource) };
+        built.set(resource.metadata.uid, known);
+      }
+      return { exchange: known.exchange, resource };
+    },
+    all: () => [...built.values()].map(({ exchange }) => exchange),
+    close: stop,
+  };
+}
+
+const originOf = ({ spec }: TokenService) => new URL(spec.endpoint ?? spec.issuer ?? spec.wellKnownUri ?? '').origin;
+
+/** What the exchange viewer, the events and the audit show. Never a token. */
+export function exchangeView(outcome: ExchangeOutcome, profile: string): ExchangeView {
+  const claims = outcome.granted?.claims;
+  return {
+    server: outcome.target.name ?? '',
+    mode: outcome.kind === 'workload' ? 'Workload' : 'Exchange',
+    tokenService: outcome.tokenService,
+    profile,
+    result: outcome.result,
+    requested: {
+      audience: [...outcome.requested.audience],
+      resource: [...outcome.requested.resource],
+      scopes: [...outcome.requested.scope],
+    },
+    ...(outcome.code !== undefined && { code: outcome.code }),
+    ...(outcome.message !== undefined && { message: outcome.message }),
+    ...(outcome.granted && {
+      granted: {
+        audience: [...outcome.granted.audience],
+        ...(outcome.granted.scope !== undefined && { scope: outcome.granted.scope }),
+      },
+    }),
+    ...(outcome.principal && { subject: { issuer: outcome.principal.issuer, subject: outcome.principal.subject } }),
+    ...(outcome.actors.length > 0 && { act: [...outcome.actors] }),
+    ...(claims && { claims: JSON.parse(JSON.stringify(claims)) as Record<string, unknown> }),
+    ms: outcome.ms,
+    ...(outcome.expiresAt !== undefined && { expiresAt: new Date(outcome.expiresAt).toISOString() }),
+    ...(outcome.jti !== undefined && { jti: outcome.jti }),
+    ...(outcome.hash !== undefined && { hash: outcome.hash }),
+  };
+}
+
+function auditEntry(outcome: ExchangeOutcome): Parameters<Audit['append']>[0] {
+  const { context } = outcome;
+  return {
+    type: 'exchange',
+    phase: 'single',
+    ...(outcome.principal && { principal: { issuer: outcome.principal.issuer, subject: outcome.principal.subject } }),
+    ...(outcome.session !== undefined && { session: outcome.session }),
+    ...(context.turn !== undefined && { turn: context.turn }),
+    ...(context.callId !== undefined && { call: context.callId }),
+    ...(outcome.agent && { agent: agentOf(outcome.agent) }),
+    chain: chainOf(outcome.granted?.claims?.act),
+    target: {
+      server: outcome.target.name ?? '',
+      tokenService: outcome.tokenService,
+      kind: outcome.kind,
+      audience: [...outcome.requested.audience],
+      resource: [...outcome.requested.resource],
+      scopes: [...outcome.requested.scope],
+    },
+    outcome: outcome.result,
+    latencyMs: Math.round(outcome.ms),
+    ...(outcome.code !== undefined && { code: outcome.code }),
+    ...(outcome.message !== undefined && { reason: outcome.message }),
+    data: {
+      granted: outcome.granted
+        ? { audience: [...outcome.granted.audience], scope: outcome.granted.scope ?? null }
+        : null,
+      jti: outcome.jti ?? null,
+      tokenHash: outcome.hash ?? null,
+      verification: outcome.verification ?? null,
+      expiresAt: outcome.expiresAt ?? null,
+    },
+  };
+}
+
+function chainOf(act: ActClaim | undefined): { agent: string; uid: string }[] {
+  return act ? [{ agent: act.sub, uid: act.agent_uid ?? '' }, ...chainOf(act.act)] : [];
+}
+
+function agentOf(agent: { uid: string; name: string }) {
+  const [namespace = '', name = ''] = agent.name.split('/');
+  return { uid: agent.uid, namespace, name };
+}

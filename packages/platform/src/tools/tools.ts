@@ -1,0 +1,149 @@
+import type { CallToolResult } from '@modelcontextprotocol/client';
+import { type ExchangeView, milliseconds } from '@onbehalf/resources';
+import type { ForgetFilter } from '@onbehalf/token-exchange';
+import { Breaker } from './breaker.ts';
+import { type CatalogueOptions, createCatalogue } from './catalogue.ts';
+import { createConnections } from './connections.ts';
+import { explainFailure } from './failure.ts';
+import { type CallScope, callScope, outboundFetch } from './outbound.ts';
+import type { McpServer, ToolCall, ToolResult } from './ports.ts';
+import { resultText } from './result.ts';
+import { createTokenServices, type TokenServicesOptions } from './token-services.ts';
+
+export type ToolsOptions = Omit<CatalogueOptions, 'tokenServices'> & Omit<TokenServicesOptions, 'onView'>;
+
+export interface Tools {
+  /** Sends one call and returns what came back; every failure is a result with `isError`. Throws only when aborted. */
+  call(call: ToolCall): Promise<ToolResult>;
+  discover(serverUid: string): Promise<void>;
+  /** Drops exchanged tokens, and the connections that a session or a server had. */
+  forget(filter: ForgetFilter & { server?: string }): void;
+  /** Token exchanges, and client-credential requests, that reached for a token service. */
+  counts(): { exchanges: number; workloads: number };
+  close(): Promise<void>;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+export function createTools(options: ToolsOptions): Tools {
+  const tokenServices = createTokenServices({ ...options, onView: (view) => callScope.getStore()?.onExchange(view) });
+  const outbound = { ...options, tokenServices };
+  const catalogue = createCatalogue(outbound);
+  const connections = createConnections();
+  const breakers = new Map<string, Breaker>();
+
+  async function call(request: ToolCall): Promise<ToolResult> {
+    const started = performance.now();
+    const { server } = request;
+    const failed = (code: string, message: string, actBy: string): ToolResult => ({
+      isError: true,
+      output: message,
+      code,
+      actBy,
+      truncated: false,
+      ms: Math.round(performance.now() - started),
+    });
+    if (server.spec.enabled === false)
+      return failed('tool_server_disabled', `${server.metadata.name} is switched off`, 'administrator');
+    const breaker = breakers.get(server.metadata.uid) ?? new Breaker();
+    breakers.set(server.metadata.uid, breaker);
+    if (!breaker.admits())
+      return failed('tool_unavailable', `${server.metadata.name} keeps failing and is given a rest`, 'toolServer');
+    const scope: CallScope = {
+      subject: request.subject,
+      sent: [],
+      context: { turn: request.turn, step: String(request.step), callId: request.callId },
+      onExchange: (view) => request.onExchange(named(view, request)),
+    };
+    try {
+      const result = await callScope.run(scope, () => send(request));
+      breaker.record(false);
+      return {
+        isError: result.isError === true,
+        ...resultText(result, scope.sent),
+        ...(result.isError === true && { code: 'tool_error' }),
+        ms: Math.round(performance.now() - started),
+      };
+    } catch (error) {
+      if (request.signal.aborted) throw request.signal.reason;
+      const failure = explainFailure(error, server);
+      breaker.record(failure.server);
+      return failed(failure.code, failure.message, failure.actBy);
+    }
+  }
+
+  function send(request: ToolCall): Promise<CallToolResult> {
+    const { server, target } = request;
+    const key = {
+      session: request.session,
+      server,
+      rest: JSON.stringify([
+        server.spec.auth?.mode,
+        request.agent.uid,
+        target?.audience,
+        target?.resource,
+        target?.scopes,
+        request.subject?.principal,
+      ]),
+      prior: catalogue.prior(server.metadata.uid),
+    };
+    const timeout = Math.min(request.timeoutMs ?? totalMs(server), DEFAULT_TIMEOUT_MS * 60);
+    const fetch = () =>
+      outboundFetch(outbound, server, target && exchangeTarget(server, target), {
+        kind: 'turn',
+        agent: request.agent,
+        session: request.session,
+        subject: request.subject,
+      });
+    return connections.with(key, fetch, (client) =>
+      client.callTool(
+        { name: request.tool, arguments: request.arguments },
+        { signal: request.signal, timeout, maxTotalTimeout: timeout },
+      ),
+    ) as Promise<CallToolResult>;
+  }
+
+  return {
+    call,
+    discover: catalogue.discover,
+    forget(filter) {
+      for (const exchange of tokenServices.all()) exchange.forget(filter);
+      if (filter.session !== undefined) connections.end({ session: filter.session });
+      if (filter.server !== undefined) connections.end({ server: filter.server });
+    },
+    counts() {
+      const stats = tokenServices.all().map((exchange) => exchange.stats);
+      return {
+        exchanges: stats.reduce((sum, { exchanges }) => sum + exchanges, 0),
+        workloads: stats.reduce((sum, { workloads }) => sum + workloads, 0),
+      };
+    },
+    async close() {
+      tokenServices.close();
+      await catalogue.close();
+      await connections.close();
+    },
+  };
+}
+
+function exchangeTarget(server: McpServer, target: NonNullable<ToolCall['target']>) {
+  const stepUp = server.spec.auth?.allowOverride?.scopes ?? server.spec.auth?.scopes ?? [];
+  return {
+    audience: target.audience,
+    resource: target.resource,
+    scopes: target.scopes,
+    name: `${server.metadata.namespace ?? 'default'}/${server.metadata.name}`,
+    stepUpScopes: stepUp.filter((scope) => target.scopes.includes(scope)),
+    ...(server.spec.url !== undefined && { url: server.spec.url }),
+    ...(server.spec.auth?.allowExtraAudiences && { allowExtraAudiences: server.spec.auth.allowExtraAudiences }),
+  };
+}
+
+const totalMs = ({ spec }: McpServer) =>
+  spec.timeouts?.total === undefined ? DEFAULT_TIMEOUT_MS : milliseconds(spec.timeouts.total);
+
+const named = (view: ExchangeView, request: ToolCall): ExchangeView => ({
+  ...view,
+  server: request.server.metadata.name,
+  tool: request.tool,
+});
