@@ -1,0 +1,40 @@
+/**
+ * Who is calling, and may they: token → Principal → Decision. `createVerifier` turns a JWT into a `Principal`,
+ * `findCredential` finds the one credential of a request, `decide` answers over an immutable policy table.
+ *
+ * It uses jose, Node's crypto and `@onbehalf/secret-value`. It never stores anything, never sends a token anywhere,
+ * reads no environment, and its only request is for an issuer's keys, through the `fetch` that it is given.
+ */
+export { ACTIONS, type Action, type Rule } from './actions.ts';
+export { type CredentialRequest, type FoundCredential, findCredential } from './credential.ts';
+export { type Decision, type DecisionContext, type DecisionResource, decide, visible } from './decide.ts';
+export { decideTool, type ToolCall } from './decide-tool.ts';
+export { AccessError, type AccessErrorCode, type Challenge } from './errors.ts';
+export { issuerProblems } from './issuers.ts';
+export { legacyIssuer, verifiesWithLowercasedSecret } from './legacy.ts';
+export {
+  compileTable,
+  findResource,
+  type Grantee,
+  type PolicyGrant,
+  type PolicyInput,
+  type PolicyResource,
+  type PolicySwitches,
+  type PolicyTable,
+  type Verb,
+} from './policy.ts';
+export {
+  type Credential,
+  capRole,
+  type Door,
+  type IssuerConfig,
+  isRole,
+  type JsonWebKeySet,
+  type KeySource,
+  type LegacyHs256,
+  type Principal,
+  type PrincipalLookup,
+  type PrincipalRecord,
+  type Role,
+} from './types.ts';
+export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import type { SecretValue } from '@onbehalf/secret-value';
+import { compactVerify } from 'jose';
+import { type Check, CLAIM_CHECKS, type Facts, HEADER_CHECKS, ISSUER_CHECKS } from './checks.ts';
+import { AccessError } from './errors.ts';
+import { admit, type Identity, identityOf } from './identity.ts';
+import { indexIssuers, issuerProblems } from './issuers.ts';
+import type { Fetch } from './jwks.ts';
+import { MAX_TOKEN_LENGTH, type ParsedToken, parseToken } from './jws.ts';
+import { KeyRing } from './key-ring.ts';
+import { selectKey } from './keys.ts';
+import { verifyLegacy } from './legacy.ts';
+import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
+
+export interface VerifierOptions {
+  /** Asked on every verification; return the same array until something changes. */
+  issuers: () => readonly IssuerConfig[];
+  fetch?: Fetch;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  principals: PrincipalLookup;
+  /** Verified tokens to remember. Default 10,000. */
+  cacheSize?: number;
+}
+
+export interface Verifier {
+  /** @throws {AccessError} */
+  verify(token: SecretValue, door: Door): Promise<Principal>;
+  /** Fetches keys now: of one issuer by its configuration's name, or of all. */
+  reload(issuerName?: string): Promise<void>;
+  close(): void;
+}
+
+interface Remembered {
+  identity: Identity;
+  issuer: IssuerConfig;
+  keys: string;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+export function createVerifier(o: VerifierOptions): Verifier {
+  const now = o.now ?? Date.now;
+  const size = o.cacheSize ?? 10_000;
+  const ring = new KeyRing(o.fetch ?? ((url, init) => globalThis.fetch(url, init)), now);
+  const remembered = new Map<string, Remembered>();
+  let known: readonly IssuerConfig[] = [];
+  let index = indexIssuers(known);
+
+  function currentIssuers(): readonly IssuerConfig[] {
+    const issuers = o.issuers();
+    if (issuers !== known) {
+      known = issuers;
+      index = indexIssuers(issuers);
+      ring.follow(issuers);
+    }
+    return issuers;
+  }
+
+  function recall(key: string): Remembered | undefined {
+    const hit = remembered.get(key);
+    if (hit === undefined) return undefined;
+    remembered.delete(key);
+    const fresh = now() < hit.expiresAt && known.includes(hit.issuer) && ring.peek(hit.issuer)?.id === hit.keys;
+    if (!fresh) return undefined;
+    // Set again, so that the map's order is the order of use.
+    remembered.set(key, hit);
+    return hit;
+  }
+
+  function remember(key: string, entry: Remembered): void {
+    if (now() >= entry.expiresAt) return;
+    remembered.set(key, entry);
+    if (remembered.size > size) remembered.delete(remembered.keys().next().value ?? key);
+  }
+
+  async function verify(secret: SecretValue, door: Door): Promise<Principal> {
+    const compact = secret.reveal();
+    if (compact.length > MAX_TOKEN_LENGTH) throw new AccessError('token_malformed', 'longer than 16 KiB');
+    const issuers = currentIssuers();
+    const hash = createHash('sha256').update(compact).digest('base64url');
+    const key = `${door} ${hash}`;
+    const hit = recall(key);
+    if (hit !== undefined) return admit(hit.identity, hit.issuer, o.principals);
+
+    const token = parseToken(compact);
+    const facts = { ...token, door, now: now() / 1000 };
+    pass(HEADER_CHECKS, { ...facts, issuer: NOBODY });
+    const { alg } = token.header;
+    const issuer = alg === 'HS256' && !('iss' in token.payload) ? legacyOf(issuers) : issuerOf(token, index);
+    if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
+    if (issuer.legacyHs256 !== undefined && alg === 'HS256') {
+      // These tokens name no audience, so they open the one door that their front ends use.
+      if (door !== 'api') throw new AccessError('audience_mismatch', 'the token is for another audience');
+      const identity = verifyLegacy(token, issuer, facts.now, hash);
+      return admit(identity, { ...issuer, maxRole: issuer.legacyHs256.maxRole ?? 'REGULAR' }, o.principals);
+    }
+    pass(ISSUER_CHECKS, { ...facts, issuer });
+    const keys = await verifySignature(token, issuer, ring);
+    pass(CLAIM_CHECKS, { ...facts, issuer });
+    const identity = identityOf(token.payload, issuer, hash);
+    remember(key, { identity, issuer, keys, expiresAt: Number(token.payload.exp) * 1000 });
+    return admit(identity, issuer, o.principals);
+  }
+
+  currentIssuers();
+  return {
+    verify,
+    reload: async (name) => {
+      await ring.reload(currentIssuers().filter((issuer) => name === undefined || issuer.name === name));
+    },
+    close: () => {
+      ring.close();
+      remembered.clear();
+    },
+  };
+}
+
+/** Stands in for the issuer while only the header is looked at. */
+const NOBODY: IssuerConfig = {
+  name: '',
+  issuer: '',
+  keys: { kind: 'static', jwks: { keys: [] } },
+  algorithms: [],
+  audiences: {},
+  subjectClaims: [],
+  maxRole: 'INACTIVE',
+};
+
+function pass(checks: readonly Check[], facts: Facts): void {
+  const failed = checks.find((check) => !check.passes(facts));
+  if (failed !== undefined) throw new AccessError(failed.code, failed.says);
+}
+
+/** RFC 8725 section 3.8: the issuer as it stands, without normalisation. */
+function issuerOf(token: ParsedToken, index: ReadonlyMap<string, IssuerConfig | undefined>): IssuerConfig {
+  const { iss } = token.payload;
+  if (typeof iss !== 'string' || !index.has(iss)) throw new AccessError('issuer_unknown', 'the issuer is not trusted');
+  const issuer = index.get(iss);
+  if (issuer === undefined) throw new AccessError('issuer_misconfigured', 'the issuer is configured twice');
+  return issuer;
+}
+
+function legacyOf(issuers: readonly IssuerConfig[]): IssuerConfig {
+  const issuer = issuers.find(({ legacyHs256 }) => legacyHs256 !== undefined);
+  if (issuer === undefined) throw new AccessError('algorithm_refused', 'the algorithm is not one of any issuer');
+  return issuer;
+}
+
+/** The signature over what was received (RFC 7515 section 5.2). Returns the id of the key set that vouched for it. */
+async function verifySignature(token: ParsedToken, issuer: IssuerConfig, ring: KeyRing): Promise<string> {
+  const { kid, alg } = token.header;
+  const keyId = typeof kid === 'string' ? kid : undefined;
+  const algorithm = String(alg);
+  const set = await ring.keysFor(issuer, (keys) => selectKey(keys, keyId, algorithm) !== undefined);
+  if (set === undefined) throw new AccessError('keys_unavailable', 'the keys of the issuer cannot be had');
+  const key = selectKey(set, keyId, algorithm);
+  if (key === undefined) throw new AccessError('key_unknown', 'no key of the issuer fits the token');
+  try {
+    await compactVerify(token.compact, key.key, { algorithms: [algorithm] });
+  } catch {
+    throw new AccessError('signature_invalid', 'the signature does not match');
+  }
+  return set.id;
+}
