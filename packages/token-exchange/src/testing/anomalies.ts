@@ -1,0 +1,100 @@
+/** An answer in the making: what will be signed, and the JSON around it. */
+export interface Issue {
+  claims: Record<string, unknown>;
+  typ: string;
+  /** `own`: signed by the service; `foreign`: by a key that it does not publish, under its name; `opaque`: no JWT. */
+  signedBy: 'own' | 'foreign' | 'opaque' | 'none';
+  body: Record<string, unknown>;
+}
+
+const OTHER = 'https://other.example/mcp';
+
+/** What may be wrong with a token. Each changes the issue in place. */
+export const ISSUE_ANOMALIES = {
+  wrong_audience: ({ claims }) => set(claims, { aud: OTHER }),
+  extra_audience: ({ claims }) => set(claims, { aud: [claims.aud, OTHER].flat() }),
+  no_audience: ({ claims }) => drop(claims, 'aud'),
+  nested_audience: ({ claims }) => set(claims, { aud: [[claims.aud].flat()] }),
+  other_subject: ({ claims }) =>
+    set(claims, { sub: 'mallory', oid: 'mallory', sub_id: { ...Object(claims.sub_id), sub: 'mallory' } }),
+  other_subject_issuer: ({ claims }) =>
+    set(claims, { tid: 'other-tenant', sub_id: { ...Object(claims.sub_id), iss: 'https://other-issuer.example' } }),
+  no_subject: ({ claims }) => drop(claims, 'sub', 'sub_id', 'oid'),
+  other_azp: ({ claims }) => set(claims, { azp: 'another-client', client_id: 'another-client' }),
+  no_azp: ({ claims }) => drop(claims, 'azp', 'client_id', 'appid', 'cid'),
+  no_act: ({ claims }) => drop(claims, 'act'),
+  other_act: ({ claims }) => set(claims, { act: { sub: 'agent:default/other' } }),
+  lost_chain: ({ claims }) => set(claims, { act: { ...Object(claims.act), act: undefined } }),
+  expired: ({ claims }) => set(claims, { exp: Number(claims.iat) - 60 }),
+  no_exp: ({ claims }) => drop(claims, 'exp'),
+  string_exp: ({ claims }) => set(claims, { exp: String(claims.exp) }),
+  long_lived: ({ claims }) => set(claims, { exp: Number(claims.iat) + 86_400 }),
+  not_yet: ({ claims }) => set(claims, { nbf: Number(claims.iat) + 3600 }),
+  wider_scope: ({ claims, body }) => {
+    set(claims, { scope: `${claims.scope ?? ''} admin`.trim() });
+    set(body, { scope: claims.scope });
+  },
+  wrong_issuer: ({ claims }) => set(claims, { iss: `${claims.iss}/` }),
+  no_jti: ({ claims }) => drop(claims, 'jti'),
+  id_token: (issue) => set(issue, { typ: 'JWT' }),
+  foreign_key: (issue) => set(issue, { signedBy: 'foreign' }),
+  alg_none: (issue) => set(issue, { signedBy: 'none' }),
+  opaque: (issue) => set(issue, { signedBy: 'opaque' }),
+  no_access_token: ({ body }) => drop(body, 'access_token'),
+  no_issued_token_type: ({ body }) => drop(body, 'issued_token_type'),
+  refresh_token_type: ({ body }) => set(body, { issued_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),
+  N_A: ({ body }) => set(body, { token_type: 'N_A' }),
+  no_token_type: ({ body }) => drop(body, 'token_type'),
+  upper_case_bearer: ({ body }) => set(body, { token_type: 'BEARER' }),
+  extra_tokens: ({ body }) => set(body, { refresh_token: 'a-refresh-token', id_token: 'an-id-token' }),
+  expires_in_minus_one: ({ body }) => set(body, { expires_in: -1 }),
+  expires_in_zero: ({ body }) => set(body, { expires_in: 0 }),
+  expires_in_absurd: ({ body }) => set(body, { expires_in: 1e12 }),
+  expires_in_string: ({ body }) => set(body, { expires_in: '86400' }),
+  no_expires_in: ({ body }) => drop(body, 'expires_in'),
+  empty_scope: ({ body }) => set(body, { scope: '' }),
+} satisfies Record<string, (issue: Issue) => void>;
+
+export type IssueAnomaly = keyof typeof ISSUE_ANOMALIES;
+
+/** What may be wrong with the answer as a whole. */
+export const REPLY_ANOMALIES = [
+  'html',
+  'html_200',
+  'huge',
+  'endless',
+  'redirect_307',
+  'redirect_302',
+  'status_500',
+  'status_503',
+  'status_429',
+  'hang',
+  'cut',
+  'not_json',
+  'array',
+  'bad_number',
+] as const;
+
+export type ReplyAnomaly = (typeof REPLY_ANOMALIES)[number];
+
+export interface RefusalAnomaly {
+  readonly error: string;
+  readonly status?: number;
+  readonly description?: string;
+  readonly claims?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type Anomaly = IssueAnomaly | ReplyAnomaly | RefusalAnomaly | ((issue: Issue) => void);
+
+export function isReplyAnomaly(anomaly: Anomaly): anomaly is ReplyAnomaly {
+  return (REPLY_ANOMALIES as readonly unknown[]).includes(anomaly);
+}
+
+function set<T extends object>(target: T, values: Partial<Record<keyof T, unknown>>): void {
+  Object.assign(target, values);
+}
+
+function drop(target: Record<string, unknown>, ...names: string[]): void {
+  for (const name of names) delete target[name];
+}

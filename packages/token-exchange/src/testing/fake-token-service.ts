@@ -1,0 +1,274 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { SecretValue } from '@onbehalf/secret-value';
+import type { ActorSource, SubjectSource, WorkloadSource } from '../types.ts';
+import { type Anomaly, ISSUE_ANOMALIES, type Issue, isReplyAnomaly, type RefusalAnomaly } from './anomalies.ts';
+import { type AuthenticatedClient, checkClient, type FakeClient } from './client-check.ts';
+import { type GrantSettings, introspectionOf, issueFor } from './grants.ts';
+import { makeKeys, signWith } from './keys.ts';
+import { misbehave, sendJson } from './replies.ts';
+
+export interface Dialect {
+  /** Refuses as the real server would; undefined lets the request through. */
+  refuse?(form: URLSearchParams, client: AuthenticatedClient): RefusalAnomaly | undefined;
+  /** Changes the request to what the real server understands. */
+  read?(form: URLSearchParams): URLSearchParams;
+  /** Changes the answer to what the real server says. */
+  issue?(issue: Issue, form: URLSearchParams, client: AuthenticatedClient): void;
+  readonly badClient?: RefusalAnomaly;
+}
+
+export interface FakeOptions {
+  /** Default: one client `platform` with the secret `platform-secret`. */
+  readonly clients?: readonly FakeClient[];
+  /** Path of the issuer, such as `/realms/one`. */
+  readonly path?: string;
+  /** Seconds; default 300. */
+  readonly lifetime?: number;
+  readonly alg?: string;
+  readonly now?: () => number;
+  /** Default true. */
+  readonly act?: boolean;
+  readonly subId?: boolean;
+  readonly prefix?: string;
+  readonly targets?: readonly string[];
+  readonly dialect?: Dialect;
+  /** Serve the metadata at the OpenID Connect address only. */
+  readonly openidOnly?: boolean;
+}
+
+export interface RecordedRequest {
+  readonly form: URLSearchParams;
+  readonly headers: IncomingMessage['headers'];
+  readonly client: AuthenticatedClient | undefined;
+}
+
+export interface FakePerson {
+  readonly issuer?: string;
+  /** Seconds; default 600. */
+  readonly lifetime?: number;
+  readonly claims?: Record<string, unknown>;
+  readonly tokenType?: string;
+  readonly sid?: string;
+}
+
+export interface FakeTokenService extends AsyncDisposable {
+  readonly issuer: string;
+  readonly endpoint: string;
+  readonly wellKnownUri: string;
+  readonly jwksUri: string;
+  /** Requests at the token endpoint, in order. */
+  readonly requests: RecordedRequest[];
+  readonly counts: { token: number; metadata: number; jwks: number; introspection: number; elsewhere: number };
+  /** Misbehave for the next requests, one each. */
+  next(...anomalies: (Anomaly | undefined)[]): void;
+  /** Misbehave until told otherwise. */
+  always(anomaly: Anomaly | undefined): void;
+  /** Let requests wait until the returned function is called. */
+  hold(): () => void;
+  rotateKeys(): Promise<void>;
+  /** A signed token, by the service's key (`own`) or by that of the platform that signs for agents. */
+  sign(claims: Record<string, unknown>, by?: 'own' | 'platform', typ?: string): Promise<SecretValue>;
+  user(subject: string, options?: FakePerson): Promise<SubjectSource>;
+  actor(agent: { uid: string; name: string; chain?: readonly string[] }): ActorSource;
+  readonly workload: WorkloadSource;
+  close(): Promise<void>;
+}
+
+export async function startFakeTokenService(options: FakeOptions = {}): Promise<FakeTokenService> {
+  const now = options.now ?? Date.now;
+  const clients = options.clients ?? [{ id: 'platform', secret: 'platform-secret' }];
+  const path = options.path ?? '';
+  const platform = await makeKeys('platform-1');
+  const foreign = await makeKeys('foreign');
+  let generation = 1;
+  const keys = [await makeKeys('key-1', options.alg)];
+  const issued = new Map<string, Record<string, unknown>>();
+  const replayed = new Set<string>();
+  const requests: RecordedRequest[] = [];
+  const counts = { token: 0, metadata: 0, jwks: 0, introspection: 0, elsewhere: 0 };
+  const queue: (Anomaly | undefined)[] = [];
+  let standing: Anomaly | undefined;
+  let held: Promise<void> | undefined;
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const issuer = `${origin}${path}`;
+  const settings: GrantSettings = {
+    issuer,
+    now,
+    lifetime: options.lifetime ?? 300,
+    act: options.act ?? true,
+    subId: options.subId ?? true,
+    prefix: options.prefix ?? '',
+    targets: options.targets,
+  };
+  const endpoints = {
+    endpoint: `${issuer}/token`,
+    jwksUri: `${issuer}/jwks`,
+    wellKnownUri: options.openidOnly
+      ? `${issuer}/.well-known/openid-configuration`
+      : `${origin}/.well-known/oauth-authorization-server${path}`,
+  };
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = `${origin}${request.url ?? ''}`;
+    const form = new URLSearchParams(await bodyOf(request));
+    if (url === endpoints.wellKnownUri) {
+      counts.metadata += 1;
+      return sendJson(response, 200, {
+        issuer,
+        token_endpoint: endpoints.endpoint,
+        jwks_uri: endpoints.jwksUri,
+        introspection_endpoint: `${issuer}/introspect`,
+      });
+    }
+    if (url === endpoints.jwksUri) {
+      counts.jwks += 1;
+      return sendJson(response, 200, { keys: keys.map((one) => one.publicJwk) });
+    }
+    if (url === `${issuer}/introspect`) {
+      counts.introspection += 1;
+      const client = await checkClient(clients, issuer, request.headers, form, replayed);
+      if (client === undefined) return sendJson(response, 401, { error: 'invalid_client' });
+      return sendJson(response, 200, introspectionOf(form.get('token') ?? '', issued));
+    }
+    if (url !== endpoints.endpoint || request.method !== 'POST') {
+      counts.elsewhere += 1;
+      return sendJson(response, 404, {});
+    }
+    counts.token += 1;
+    const client = await checkClient(clients, issuer, request.headers, form, replayed);
+    requests.push({ form, headers: request.headers, client });
+    const anomaly = queue.length > 0 ? queue.shift() : standing;
+    await held;
+    if (anomaly !== undefined && isReplyAnomaly(anomaly)) return misbehave(response, anomaly, origin);
+    return reply(response, form, client, anomaly);
+  }
+
+  async function reply(
+    response: ServerResponse,
+    sent: URLSearchParams,
+    client: AuthenticatedClient | undefined,
+    anomaly: Exclude<Anomaly, string> | keyof typeof ISSUE_ANOMALIES | undefined,
+  ): Promise<void> {
+    const { dialect } = options;
+    if (client === undefined) return refuse(response, dialect?.badClient ?? { error: 'invalid_client', status: 401 });
+    if (typeof anomaly === 'object') return refuse(response, anomaly);
+    const refusal = dialect?.refuse?.(sent, client);
+    if (refusal) return refuse(response, refusal);
+    const form = dialect?.read?.(sent) ?? sent;
+    const issue = await issueFor(form, client, keys, platform, settings);
+    if ('error' in issue) return refuse(response, issue);
+    dialect?.issue?.(issue, sent, client);
+    issue.body.access_token = 'to be signed';
+    if (typeof anomaly === 'string') ISSUE_ANOMALIES[anomaly](issue);
+    anomaly instanceof Function && anomaly(issue);
+    if ('access_token' in issue.body) issue.body.access_token = await tokenOf(issue);
+    sendJson(response, 200, issue.body);
+  }
+
+  async function tokenOf({ claims, typ, signedBy }: Issue): Promise<string> {
+    const [key = foreign] = keys;
+    let token: string;
+    if (signedBy === 'opaque') token = crypto.randomUUID();
+    else if (signedBy === 'none') token = `${encode({ alg: 'none', typ })}.${encode(claims)}.`;
+    else token = await signWith(signedBy === 'own' ? key : foreign, claims, typ, key.kid);
+    issued.set(token, claims);
+    return token;
+  }
+
+  const service: FakeTokenService = {
+    issuer,
+    ...endpoints,
+    requests,
+    counts,
+    next: (...anomalies) => queue.push(...anomalies),
+    always: (anomaly) => {
+      standing = anomaly;
+    },
+    hold: () => {
+      let release = () => {};
+      held = new Promise((resolve) => {
+        release = () => {
+          held = undefined;
+          resolve();
+        };
+      });
+      return release;
+    },
+    rotateKeys: async () => {
+      generation += 1;
+      keys.unshift(await makeKeys(`key-${generation}`, options.alg));
+    },
+    sign: async (claims, by = 'own', typ = 'at+jwt') => {
+      const [key = foreign] = keys;
+      return SecretValue.of(await signWith(by === 'own' ? key : platform, claims, typ));
+    },
+    user: async (subject, person = {}) => {
+      const principal = { issuer: person.issuer ?? issuer, subject };
+      const iat = Math.floor(now() / 1000);
+      const exp = iat + (person.lifetime ?? 600);
+      const claims = { iss: principal.issuer, sub: subject, aud: issuer, iat, exp, jti: crypto.randomUUID() };
+      const sid = person.sid === undefined ? {} : { sid: person.sid };
+      const token = await service.sign({ ...claims, ...sid, ...person.claims });
+      return {
+        principal,
+        refreshable: false,
+        ...(person.sid === undefined ? {} : { loginSession: person.sid }),
+        current: async () => ({
+          token,
+          tokenType: person.tokenType ?? 'urn:ietf:params:oauth:token-type:access_token',
+          expiresAt: exp * 1000,
+        }),
+      };
+    },
+    actor: ({ uid, name, chain }) => {
+      const identity = {
+        iss: 'https://platform.example',
+        sub: `agent:${name}`,
+        agentUid: uid,
+        ...(chain && { chain }),
+      };
+      return {
+        identity,
+        current: async (audience) => ({
+          token: await service.sign(
+            { iss: identity.iss, sub: identity.sub, agent_uid: uid, aud: audience, jti: crypto.randomUUID() },
+            'platform',
+            'actor+jwt',
+          ),
+          tokenType: 'urn:ietf:params:oauth:token-type:jwt',
+        }),
+      };
+    },
+    workload: {
+      assertion: (agent, audience) =>
+        service.sign({ iss: 'https://platform.example', sub: `agent:${agent.name}`, aud: audience }, 'platform', 'JWT'),
+    },
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+    [Symbol.asyncDispose]: () => service.close(),
+  };
+  return service;
+}
+
+function refuse(response: ServerResponse, refusal: RefusalAnomaly): void {
+  const { error, status = 400, description, claims, headers = {} } = refusal;
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  sendJson(response, status, { error, error_description: description, claims });
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+function encode(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
