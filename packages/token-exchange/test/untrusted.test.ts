@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { TokenExchangeError, type TokenServiceConfig } from '@onbehalf/token-exchange';
+import type { Anomaly } from '@onbehalf/token-exchange/testing';
+import { manualClock, orders, refusedAs, setup } from './setup.ts';
+
+/** Each answer is wrong in one way; the middle column is the check that must notice. */
+const WRONG: readonly (readonly [Anomaly, deviation: string, Partial<TokenServiceConfig>?])[] = [
+  ['wrong_audience', 'audience'],
+  ['extra_audience', 'audience'],
+  ['no_audience', 'audience'],
+  ['nested_audience', 'audience'],
+  ['other_subject', 'subject'],
+  ['other_subject', 'subject', { profile: 'rfc8693' }],
+  ['other_subject_issuer', 'subject'],
+  ['other_subject_issuer', 'subject', { profile: 'rfc8693' }],
+  ['no_subject', 'subject'],
+  ['other_azp', 'party'],
+  ['other_azp', 'party', { profile: 'rfc8693', delegation: 'azp' }],
+  ['no_azp', 'party', { profile: 'rfc8693', delegation: 'azp' }],
+  ['no_act', 'actor'],
+  ['other_act', 'actor'],
+  ['expired', 'expired'],
+  ['no_exp', 'expired'],
+  ['string_exp', 'expired'],
+  ['long_lived', 'lifetime'],
+  ['not_yet', 'not_yet'],
+  ['wider_scope', 'scope'],
+  ['wrong_issuer', 'issuer'],
+  ['id_token', 'typ'],
+  ['foreign_key', 'signature'],
+  ['alg_none', 'signature'],
+  ['opaque', 'opaque'],
+];
+
+for (const [anomaly, deviation, config] of WRONG) {
+  const where = config ? ` (${Object.values(config).join(', ')})` : '';
+  test(`X6 a token with ${anomaly} is refused${where}, never handed out, and heard of`, async () => {
+    await using s = await setup();
+    const exchange = s.exchange(config);
+    const subject = await s.service.user('alice');
+    s.service.next(anomaly as Anomaly);
+    await assert.rejects(exchange.token({ subject, target: orders }), refusedAs('untrusted_response', deviation));
+    assert.equal(s.service.counts.token, 1, 'a wrong answer is no reason to ask again');
+    assert.equal(exchange.stats.cached, 0);
+    assert.deepEqual(
+      s.outcomes.map(({ result, code }) => [result, code]),
+      [['refused', 'untrusted_response']],
+    );
+    assert.equal((await exchange.token({ subject, target: orders })).cached, false);
+  });
+}
+
+test('X6 the refusal tells the audit whom and what the token was for', async () => {
+  await using s = await setup();
+  const subject = await s.service.user('alice');
+  s.service.next('extra_audience');
+  await assert.rejects(s.exchange().token({ subject, target: orders }), TokenExchangeError);
+  const [outcome] = s.outcomes;
+  assert.deepEqual(outcome?.granted?.audience, ['https://orders.internal/mcp', 'https://other.example/mcp']);
+  assert.equal(outcome?.granted?.claims?.sub, 'alice');
+  assert.deepEqual(outcome?.actors, ['agent:default/assistant']);
+  assert.match(outcome?.hash ?? '', /^[\w-]{43}$/);
+  assert.ok(outcome?.jti);
+});
+
+test('X6 an extra audience passes only where the target names it', async () => {
+  await using s = await setup();
+  const exchange = s.exchange();
+  const subject = await s.service.user('alice');
+  s.service.always('extra_audience');
+  const named = { ...orders, allowExtraAudiences: ['https://other.example/mcp'] };
+  const token = await exchange.token({ subject, target: named });
+  assert.deepEqual(token.claims?.aud, ['https://orders.internal/mcp', 'https://other.example/mcp']);
+  s.service.always('wrong_audience');
+  await assert.rejects(
+    exchange.token({ subject, session: 'other', target: named }),
+    refusedAs('untrusted_response', 'audience'),
+  );
+});
+
+for (const [anomaly, deviation] of [
+  ['html_200', 'format'],
+  ['not_json', 'format'],
+  ['array', 'format'],
+  ['bad_number', 'format'],
+  ['huge', 'size'],
+  ['endless', 'size'],
+  ['no_access_token', 'access_token'],
+  ['no_issued_token_type', 'issued_token_type'],
+  ['refresh_token_type', 'issued_token_type'],
+  ['N_A', 'token_type'],
+  ['no_token_type', 'token_type'],
+  ['expires_in_minus_one', 'expires_in'],
+  ['expires_in_zero', 'expires_in'],
+] as const) {
+  test(`X8 ${anomaly} is a typed error`, async () => {
+    await using s = await setup();
+    const subject = await s.service.user('alice');
+    s.service.next(anomaly);
+    const started = performance.now();
+    await assert.rejects(s.exchange().token({ subject, target: orders }), refusedAs('untrusted_response', deviation));
+    assert.ok(performance.now() - started < 2000);
+    assert.equal(s.service.counts.token, 1);
+  });
+}
+
+for (const [anomaly, opaque, seconds] of [
+  ['expires_in_absurd', true, 300],
+  ['expires_in_absurd', false, 300],
+  ['expires_in_string', true, 60],
+  ['no_expires_in', true, 60],
+  ['no_expires_in', false, 300],
+] as const) {
+  test(`X8 ${anomaly} on ${opaque ? 'an opaque token' : 'a JWT'} lives ${seconds} s at most`, async () => {
+    await using s = await setup();
+    const clock = manualClock();
+    const exchange = s.exchange({ opaque: 'Accept' }, { monotonic: clock.monotonic });
+    const subject = await s.service.user('alice');
+    s.service.next((issue) => {
+      if (opaque) issue.signedBy = 'opaque';
+      if (anomaly === 'expires_in_absurd') issue.body.expires_in = 1e12;
+      else if (anomaly === 'expires_in_string') issue.body.expires_in = '86400';
+      else delete issue.body.expires_in;
+    });
+    const token = await exchange.token({ subject, target: orders });
+    assert.ok(token.expiresAt > Date.now() && token.expiresAt <= Date.now() + seconds * 1000);
+    clock.advance((seconds - 15) * 1000 - 1500);
+    assert.equal((await exchange.token({ subject, target: orders })).cached, true);
+    clock.advance(1600);
+    assert.equal((await exchange.token({ subject, target: orders })).cached, false);
+  });
+}
+
+test('X7 a redirect of the token service is not followed, and nothing is replayed', async () => {
+  for (const anomaly of ['redirect_307', 'redirect_302'] as const) {
+    await using s = await setup();
+    const subject = await s.service.user('alice');
+    s.service.next(anomaly);
+    await assert.rejects(s.exchange().token({ subject, target: orders }), refusedAs('untrusted_response', 'redirect'));
+    assert.equal(s.service.counts.elsewhere, 0);
+    assert.equal(s.service.counts.token, 1);
+  }
+});
+
+test('refresh and ID tokens in the answer are dropped, and Bearer is compared without case', async () => {
+  await using s = await setup();
+  const exchange = s.exchange();
+  const subject = await s.service.user('alice');
+  s.service.next('extra_tokens', 'upper_case_bearer');
+  const token = await exchange.token({ subject, target: orders });
+  assert.ok(!inspect(token, { depth: 9, showHidden: true }).includes('a-refresh-token'));
+  assert.equal((await exchange.token({ subject, session: 'other', target: orders })).type, token.type);
+});
+
+test('an opaque token is introspected where that is set, and the same checks decide', async () => {
+  await using s = await setup();
+  const exchange = s.exchange({ introspect: true });
+  const subject = await s.service.user('alice');
+  s.service.always('opaque');
+  const token = await exchange.token({ subject, target: orders });
+  assert.equal(token.verification, 'introspection');
+  assert.equal(token.claims?.sub, 'alice');
+  assert.equal(s.service.counts.introspection, 1);
+  s.service.always((issue) => {
+    issue.signedBy = 'opaque';
+    issue.claims.aud = 'https://other.example/mcp';
+  });
+  const call = { subject, session: 'other', target: orders };
+  await assert.rejects(exchange.token(call), refusedAs('untrusted_response', 'audience'));
+});
+
+test('an opaque token that is accepted unseen says so', async () => {
+  await using s = await setup();
+  const subject = await s.service.user('alice');
+  s.service.always('opaque');
+  const token = await s.exchange({ opaque: 'Accept' }).token({ subject, target: orders });
+  assert.deepEqual([token.verification, token.claims], ['none', undefined]);
+  assert.equal(s.outcomes[0]?.verification, 'none');
+  s.service.always('alg_none');
+  await assert.rejects(
+    s.exchange({ opaque: 'Accept' }).token({ subject, target: orders }),
+    refusedAs('untrusted_response', 'signature'),
+  );
+});
+
+test('keys are fetched again for an unknown kid, but not for every unknown kid', async () => {
+  await using s = await setup();
+  const exchange = s.exchange();
+  const subject = await s.service.user('alice');
+  await exchange.token({ subject, session: '0', target: orders });
+  await s.service.rotateKeys();
+  const again = await s.service.user('alice');
+  for (let at = 1; at < 20; at += 1) {
+    await exchange.token({ subject: again, session: String(at), target: orders }).catch(() => {});
+  }
+  assert.ok(s.service.counts.jwks <= 2);
+});
