@@ -1,0 +1,10 @@
+/**
+ * The runtime: sessions, turns, events, and the one way to call a tool. A turn runs without a socket and goes on when the
+ * client leaves; every event is stored before it is told. It asks for decisions through `Authorize` and runs agents
+ * through `AgentExecutor`. It never sees a token and never talks to a network.
+ */
+export { createDeclarativeExecutor } from './declarative.ts';
+export { RuntimeError, type RuntimeErrorCode } from './errors.ts';
+export type { AgentExecutor, Authorize, Caller, EventDraft, TurnContext, TurnInput, Verdict } from './ports.ts';
+export { createRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
+export { type BoundTool, resolveTools } from './toolset.ts';

@@ -1,0 +1,88 @@
+import type { EventData, EventType, SessionEvent, TurnState, Usage } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
+import type { AuditPrincipal } from '../audit/index.ts';
+import type { ModelMessage, ModelTool, ModelToolCall } from '../models/index.ts';
+import type { Stored } from '../store/index.ts';
+import type { AgentIdentity } from '../tools/index.ts';
+
+export interface Verdict {
+  effect: 'allow' | 'deny' | 'hide';
+  rule: string;
+  reason: string;
+  /** How a turn that is under way ends over it: `principal_revoked`, `access_revoked`, `agent_disabled`. */
+  code?: string;
+}
+
+/** The policy, asked again at every step. Closed over the caller, whom this room does not judge by itself. */
+export interface Authorize {
+  run(agents: readonly AgentIdentity[]): Verdict;
+  tool(call: {
+    agents: readonly AgentIdentity[];
+    server: { uid: string; namespace: string; name: string; enabled: boolean };
+    tool: string;
+    bound: boolean;
+    offered: boolean;
+  }): Verdict;
+}
+
+/** Who started a turn. Holds no credential. */
+export interface Caller {
+  issuer: string;
+  subject: string;
+  name?: string;
+  /** A keyed hash for model providers: never a name. */
+  endUser: string;
+  audit: AuditPrincipal;
+}
+
+/** An event before it has its number. */
+export type EventDraft = {
+  [T in EventType]: { type: T; data: EventData<T>; step?: number; messageId?: string; callId?: string };
+}[EventType];
+
+export interface TurnInput {
+  session: string;
+  content: string;
+  source?: string;
+  caller: Caller;
+  subject: SubjectSource | undefined;
+  authorize: Authorize;
+  door: string;
+  idempotencyKey?: string;
+  requestId?: string;
+  loginSession?: string;
+}
+
+export interface ToolOutcome {
+  callId: string;
+  name: string;
+  output: string;
+  isError: boolean;
+}
+
+/** What an executor may use. Its tools go through `callTool` alone. */
+export interface TurnContext {
+  session: string;
+  turn: string;
+  agent: Stored<'Agent'>;
+  caller: Caller;
+  systemMessage: string;
+  history: readonly ModelMessage[];
+  tools: readonly ModelTool[];
+  signal: AbortSignal;
+  callTool(step: number, call: ModelToolCall): Promise<ToolOutcome>;
+}
+
+/** Runs one turn and yields what happened. The own loop and remote agents are its implementations. */
+export interface AgentExecutor {
+  run(context: TurnContext): AsyncIterable<EventDraft>;
+}
+
+export interface FinishedTurn {
+  state: TurnState;
+  code?: string;
+  message?: string;
+  usage: Usage;
+}
+
+export type Listener = (events: readonly SessionEvent[]) => void;

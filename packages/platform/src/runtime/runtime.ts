@@ -1,0 +1,85 @@
+import type { SessionEvent, SessionView, TurnResult } from '@onbehalf/resources';
+import type { Stored } from '../store/index.ts';
+import { RuntimeError } from './errors.ts';
+import { EventLog } from './event-log.ts';
+import type { TurnInput } from './ports.ts';
+import { summarizeTurn } from './result.ts';
+import { Sessions } from './sessions.ts';
+import { createTurns, type TurnsOptions } from './turns.ts';
+
+export type RuntimeOptions = Omit<TurnsOptions, 'log'> & {
+  /** No other process shares the store: turns that a former process left are interrupted at once. */
+  soleHolder: boolean;
+};
+
+export interface Runtime {
+  sessions: Sessions;
+  /** Starts a turn and returns its id. The turn goes on when the caller leaves. */
+  start(input: TurnInput, agent: Stored<'Agent'>): Promise<string>;
+  /** Stops the running turn, if there is one; its id. */
+  stop(session: string): Promise<string | undefined>;
+  /** Waits for the end of a turn and returns what it came to. */
+  finished(session: string, turn: string): Promise<TurnResult>;
+  events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
+  follow(session: SessionView, after: number, signal: AbortSignal): AsyncIterable<SessionEvent>;
+  clear(session: string): Promise<void>;
+  reconsider(): void;
+  drain(ms: number): Promise<void>;
+  close(): void;
+}
+
+export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const log = new EventLog(options.store, options.now);
+  const sessions = new Sessions(options.store, options.now);
+  const turns = createTurns({ ...options, log });
+  await turns.interruptAbandoned(options.soleHolder ? Number.MAX_SAFE_INTEGER : options.now());
+
+  const within = (session: SessionView, after: number) => {
+    if (after > session.lastSeq)
+      throw new RuntimeError(
+        'after_beyond_end',
+        `this session ends at ${session.lastSeq}: ask for events after at most that`,
+      );
+  };
+
+  async function finished(session: string, turn: string): Promise<TurnResult> {
+    await turns.ended(turn);
+    const row = await turns.byId(turn);
+    if (!row || row.session !== session) throw new RuntimeError('session_not_found', 'there is no such turn');
+    if (row.state === 'running') {
+      // Another replica holds it: follow the log to its end.
+      const controller = new AbortController();
+      for await (const event of log.follow(session, Number(row.seq) - 1, controller.signal))
+        if (event.turn === turn && event.type === 'turn.ended') break;
+    }
+    const events = await log.readAll(session, Number(row.seq) - 1);
+    return summarizeTurn(
+      session,
+      turn,
+      events.filter((event) => event.turn === turn),
+    );
+  }
+
+  return {
+    sessions,
+    start: turns.start,
+    stop: turns.stop,
+    finished,
+    async events(session, after, limit) {
+      within(session, after);
+      return log.read(session.id, after, limit);
+    },
+    follow(session, after, signal) {
+      within(session, after);
+      return log.follow(session.id, after, signal);
+    },
+    async clear(id) {
+      const session = await sessions.get(id);
+      if (session.turn) throw new RuntimeError('turn_running', 'a turn is running in this session: stop it first');
+      await log.append({ session: id, turn: '', lastSeq: session.lastSeq }, [{ type: 'cleared', data: {} }]);
+    },
+    reconsider: turns.reconsider,
+    drain: turns.drain,
+    close: turns.close,
+  };
+}

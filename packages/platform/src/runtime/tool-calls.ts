@@ -1,0 +1,249 @@
+import { createHash } from 'node:crypto';
+import type { ExchangeView } from '@onbehalf/resources';
+import type { Audit, AuditEntry } from '../audit/index.ts';
+import type { ModelToolCall } from '../models/index.ts';
+import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
+import { TurnFailure } from './errors.ts';
+import type { Authorize, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
+import type { BoundTool } from './toolset.ts';
+import type { TurnLog } from './turn-log.ts';
+
+export interface ToolCallsOptions {
+  audit: Audit;
+  tools: Tools;
+  log: TurnLog;
+  turn: string;
+  input: TurnInput;
+  agent: AgentIdentity & { generation: number };
+  /** The bindings as they stand now: asked again at each call. */
+  bound: () => readonly BoundTool[];
+  authorize: Authorize;
+  signal: AbortSignal;
+}
+
+const PARALLEL = 5;
+
+/**
+ * The only way to a tool: binding → decision → approval → `tool.call` and audit intent durable → sent → outcome. A call
+ * that may not be made is a tool error in the turn, and a line in the audit.
+ */
+export function createToolCalls(options: ToolCallsOptions) {
+  const { log, audit, input } = options;
+  let running = 0;
+  const waiting: (() => void)[] = [];
+
+  return async function callTool(step: number, call: ModelToolCall): Promise<ToolOutcome> {
+    while (running >= PARALLEL) await new Promise<void>((resolve) => waiting.push(resolve));
+    running++;
+    try {
+      options.signal.throwIfAborted();
+      return await run(step, call);
+    } finally {
+      running--;
+      waiting.shift()?.();
+    }
+  };
+
+  async function run(step: number, call: ModelToolCall): Promise<ToolOutcome> {
+    const tool = options.bound().find((known) => known.name === call.name);
+    const values = parseArguments(call.arguments);
+    const names = { server: tool?.serverName ?? '', tool: tool?.tool ?? call.name };
+    const at = { step, callId: call.callId };
+    const called: EventDraft = {
+      type: 'tool.call',
+      ...at,
+      data: { ...names, name: call.name, arguments: values ?? {} },
+    };
+    const refusal = refuse(tool, values, call);
+    if (refusal) {
+      const result: EventDraft = {
+        type: 'tool.result',
+        ...at,
+        data: { ...names, isError: true, output: refusal.message, code: refusal.code, actBy: refusal.actBy },
+      };
+      await log.write([called, result], {
+        audit: [audit.line({ ...entry(step, call, tool), type: 'refusal', phase: 'single', ...refusal.audit })],
+      });
+      return { callId: call.callId, name: call.name, output: refusal.message, isError: true };
+    }
+    if (!tool?.server || !values) throw new TurnFailure('internal', 'the call was admitted without a server');
+    const ref = crypto.randomUUID();
+    const line = entry(step, call, tool);
+    await log.write([called, { type: 'tool.sent', ...at, data: names }], {
+      audit: [audit.line({ ...line, type: 'tool.call', phase: 'intent', ref })],
+    });
+    const views: ExchangeView[] = [];
+    let result: ToolResult;
+    try {
+      result = await options.tools.call({
+        server: tool.server,
+        tool: tool.tool,
+        arguments: values,
+        target: tool.target,
+        subject: input.subject,
+        agent: options.agent,
+        session: input.session,
+        turn: options.turn,
+        step,
+        callId: call.callId,
+        signal: options.signal,
+        ...(tool.timeoutMs !== undefined && { timeoutMs: tool.timeoutMs }),
+        onExchange: (view) => void views.push(view),
+      });
+    } catch (error) {
+      // Sent perhaps, answered not: the turn was ended over it.
+      await log
+        .write([], {
+          audit: [
+            audit.line({ ...line, type: 'tool.call', phase: 'outcome', ref, outcome: 'unknown', reason: 'aborted' }),
+          ],
+        })
+        .catch(() => undefined);
+      throw error;
+    }
+    const last = views.at(-1);
+    const answered: EventDraft = {
+      type: 'tool.result',
+      ...at,
+      data: {
+        ...names,
+        isError: result.isError,
+        output: result.output,
+        ms: result.ms,
+        ...(result.code !== undefined && { code: result.code }),
+        ...(result.actBy !== undefined && { actBy: result.actBy }),
+        ...(result.truncated && { truncated: true }),
+      },
+    };
+    await log.write([...views.map((data): EventDraft => ({ type: 'exchange', ...at, data })), answered], {
+      audit: [
+        audit.line({
+          ...line,
+          type: 'tool.call',
+          phase: 'outcome',
+          ref,
+          outcome: result.isError ? 'error' : 'ok',
+          latencyMs: result.ms,
+          ...(result.code !== undefined && { code: result.code }),
+          data: { exchange: last?.result ?? null, tokenHash: last?.hash ?? null, jti: last?.jti ?? null },
+        }),
+      ],
+    });
+    if (result.code === 'user_token_required' && input.subject)
+      throw new TurnFailure('user_token_required', 'your sign-in has run out: sign in again and repeat the message');
+    return { callId: call.callId, name: call.name, output: result.output, isError: result.isError };
+  }
+
+  /** The named checks of a call, in their order. */
+  function refuse(tool: BoundTool | undefined, values: Record<string, unknown> | undefined, call: ModelToolCall) {
+    const failed = (code: string, message: string, actBy: string, decision?: { effect: string; rule: string }) => ({
+      code,
+      message,
+      actBy,
+      audit: { code, reason: message, ...(decision && { decision: decision.effect, rule: decision.rule }) },
+    });
+    if (!tool) return failed('tool_unknown', `there is no tool ${call.name.slice(0, 128)}`, 'model');
+    if (!tool.server || !tool.offered)
+      return failed('tool_not_offered', tool.problem ?? 'the tool is not offered', 'administrator');
+    const { metadata } = tool.server;
+    const verdict = options.authorize.tool({
+      agents: [options.agent],
+      server: {
+        uid: metadata.uid,
+        namespace: metadata.namespace ?? 'default',
+        name: metadata.name,
+        enabled: tool.server.spec.enabled !== false,
+      },
+      tool: tool.tool,
+      bound: true,
+      offered: tool.offered,
+    });
+    if (verdict.effect !== 'allow')
+      return failed('tool_denied', `not allowed: ${verdict.reason}`, 'administrator', verdict);
+    if (!values) return failed('bad_arguments', 'the arguments are no JSON object', 'model');
+    if (tool.requireApproval)
+      return failed(
+        'approval_unavailable',
+        `${call.name} needs an approval, which this version cannot ask for`,
+        'administrator',
+      );
+    return undefined;
+  }
+
+  function entry(
+    step: number,
+    call: ModelToolCall,
+    tool: BoundTool | undefined,
+  ): Pick<AuditEntry, 'principal' | 'agent' | 'tool'> & Partial<AuditEntry> {
+    const server = tool?.server;
+    return {
+      principal: input.caller.audit,
+      door: input.door,
+      session: input.session,
+      turn: options.turn,
+      step,
+      call: call.callId,
+      ...(input.requestId !== undefined && { requestId: input.requestId }),
+      agent: {
+        uid: options.agent.uid,
+        namespace: options.agent.namespace,
+        name: options.agent.name,
+        generation: options.agent.generation,
+      },
+      chain: [{ agent: `agent:${options.agent.namespace}/${options.agent.name}`, uid: options.agent.uid }],
+      ...(server && {
+        target: {
+          kind: 'RemoteMCPServer',
+          uid: server.metadata.uid,
+          server: `${server.metadata.namespace ?? 'default'}/${server.metadata.name}`,
+          mode: server.spec.auth?.mode ?? 'None',
+        },
+      }),
+      tool: {
+        name: tool?.tool ?? call.name.slice(0, 128),
+        ...(tool && { server: tool.serverName }),
+        ...(tool?.found && { schemaHash: tool.found.hash }),
+        ...recordedArguments(tool, call),
+      },
+    };
+  }
+}
+
+/** As the server's `audit` says: nothing, a hash, or named fields. */
+function recordedArguments(tool: BoundTool | undefined, call: ModelToolCall) {
+  const policy = tool?.server?.spec.audit;
+  if (policy?.arguments === 'Hash')
+    return { arguments: { sha256: createHash('sha256').update(call.arguments).digest('base64url') } };
+  if (policy?.arguments !== 'Fields' || !tool) return {};
+  const values = parseArguments(call.arguments) ?? {};
+  const fields = policy.fields?.[tool.tool] ?? [];
+  return {
+    arguments: Object.fromEntries(fields.map((pointer) => [pointer, JSON.stringify(at(values, pointer)) ?? null])),
+  };
+}
+
+/** RFC 6901. */
+function at(value: unknown, pointer: string): unknown {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .reduce<unknown>(
+      (inner, step) =>
+        typeof inner === 'object' && inner !== null && Object.hasOwn(inner, step)
+          ? inner[step as keyof typeof inner]
+          : undefined,
+      value,
+    );
+}
+
+function parseArguments(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text === '' ? '{}' : text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,368 @@
+import { milliseconds, type Usage } from '@onbehalf/resources';
+import type { Audit } from '../audit/index.ts';
+import { ModelError } from '../models/index.ts';
+import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
+import type { Tools } from '../tools/index.ts';
+import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
+import type { EventLog } from './event-log.ts';
+import { buildHistory } from './history.ts';
+import type { AgentExecutor, FinishedTurn, TurnInput } from './ports.ts';
+import { createToolCalls } from './tool-calls.ts';
+import { resolveTools } from './toolset.ts';
+import { TurnLog } from './turn-log.ts';
+import { LEASE_MS, turnStatements } from './turn-rows.ts';
+
+export interface TurnsOptions {
+  store: Store;
+  registry: Registry;
+  audit: Audit;
+  tools: Tools;
+  log: EventLog;
+  now: () => number;
+  executors: Partial<Record<Stored<'Agent'>['spec']['type'], AgentExecutor>>;
+  systemMessage: (agent: Stored<'Agent'>) => Promise<string>;
+}
+
+interface LiveTurn {
+  id: string;
+  session: string;
+  agent: Stored<'Agent'>;
+  input: TurnInput;
+  controller: AbortController;
+  done: Promise<void>;
+}
+
+const RENEW_MS = 1_500;
+const SWEEP_MS = 1_500;
+const PRUNE_AFTER_MS = 900_000;
+const TITLE_LENGTH = 80;
+const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0, cachedInputTokens: 0 };
+
+/** Starts, holds, stops and ends turns. The holder renews its lease; what nobody holds is `interrupted`. */
+export function createTurns(options: TurnsOptions) {
+  const { store, registry, audit, log, now } = options;
+  const rows = turnStatements(store);
+  const live = new Map<string, LiveTurn>();
+  let draining = false;
+
+  async function start(input: TurnInput, agent: Stored<'Agent'>): Promise<string> {
+    if (draining) throw new RuntimeError('shutting_down', 'the server is stopping: try again in a moment');
+    if (agent.spec.enabled === false)
+      throw new RuntimeError('agent_disabled', `${agent.metadata.name} is switched off`);
+    const executor = options.executors[agent.spec.type];
+    if (!executor)
+      throw new RuntimeError('agent_unsupported', `agents of type ${agent.spec.type} cannot run in this version`);
+    if (input.idempotencyKey !== undefined) {
+      const [known] = await rows.byKey(input.session, input.idempotencyKey);
+      if (known) return known.id;
+    }
+    const running = [...live.values()].filter((turn) => turn.agent.metadata.uid === agent.metadata.uid).length;
+    if (running >= (agent.spec.maxConcurrentTurns ?? Number.POSITIVE_INFINITY))
+      throw new RuntimeError('too_many_turns', `${agent.metadata.name} is busy: try again later`);
+    const id = crypto.randomUUID();
+    const lastSeq = await claim(id, input, agent);
+    const controller = new AbortController();
+    const turn: LiveTurn = { id, session: input.session, agent, input, controller, done: Promise.resolve() };
+    live.set(id, turn);
+    turn.done = run(turn, executor, lastSeq).finally(() => live.delete(id));
+    return id;
+  }
+
+  /** One commit takes the session, makes the turn and stores its first events. Returns the log's new end. */
+  async function claim(id: string, input: TurnInput, agent: Stored<'Agent'>): Promise<number> {
+    const verdict = input.authorize.run([identityOf(agent)]);
+    if (verdict.effect !== 'allow') throw new RuntimeError('agent_not_found', verdict.reason);
+    for (let attempt = 1; ; attempt++) {
+      const [session] = await rows.session(input.session);
+      if (!session) throw new RuntimeError('session_not_found', 'there is no such session');
+      const seq = Number(session.last_seq);
+      const at = now();
+      try {
+        const events = await log.append(
+          { session: input.session, turn: id, lastSeq: seq },
+          [
+            {
+              type: 'turn.started',
+              data: {
+                door: input.door,
+                principal: {
+                  issuer: input.caller.issuer,
+                  subject: input.caller.subject,
+                  ...(input.caller.name !== undefined && { name: input.caller.name }),
+                },
+                agent: `${agent.metadata.namespace ?? 'default'}/${agent.metadata.name}`,
+                agentGeneration: agent.metadata.generation,
+              },
+            },
+            {
+              type: 'message',
+              messageId: crypto.randomUUID(),
+              data: { role: 'user', text: input.content, ...(input.source !== undefined && { source: input.source }) },
+            },
+          ],
+          {
+            statements: [
+              rows.claimSession(input.session, id),
+              rows.titleOnce(input.session, input.content.slice(0, TITLE_LENGTH).toWellFormed()),
+              rows.insert({
+                id,
+                session: input.session,
+                seq: seq + 1,
+                state: 'running',
+                code: null,
+                holder: store.writer,
+                lease_until: at + LEASE_MS,
+                fence: 1,
+                agent_uid: agent.metadata.uid,
+                agent_generation: agent.metadata.generation,
+                principal: JSON.stringify({ issuer: input.caller.issuer, subject: input.caller.subject }),
+                login_session: input.loginSession ?? null,
+                door: input.door,
+                idempotency_key: input.idempotencyKey ?? null,
+                started_at: at,
+                ended_at: null,
+                usage: null,
+              }),
+            ],
+            audit: [
+              audit.line({
+                type: 'decision',
+                phase: 'single',
+                principal: input.caller.audit,
+                door: input.door,
+                session: input.session,
+                turn: id,
+                agent: { ...identityOf(agent), generation: agent.metadata.generation },
+                decision: verdict.effect,
+                rule: verdict.rule,
+                reason: verdict.reason,
+                ...(input.requestId !== undefined && { requestId: input.requestId }),
+              }),
+            ],
+          },
+        );
+        return seq + events.length;
+      } catch (error) {
+        if (!(error instanceof StoreError && error.code === 'precondition_failed')) throw error;
+        if (error.conflict === 'turn_running')
+          throw new RuntimeError('turn_running', 'a turn is running in this session: wait for it or stop it');
+        if (error.conflict === 'turn_exists' && input.idempotencyKey !== undefined)
+          throw new RuntimeError('turn_running', 'this message has just been accepted');
+        if (attempt >= 5) throw error;
+      }
+    }
+  }
+
+  async function run(turn: LiveTurn, executor: AgentExecutor, lastSeq: number): Promise<void> {
+    const { agent, input, controller } = turn;
+    const usage = { ...NO_USAGE };
+    const turnLog = new TurnLog(
+      log,
+      store,
+      { id: turn.id, session: turn.session, holder: store.writer, fence: 1, lastSeq },
+      (error) => controller.abort(error),
+    );
+    const duration = agent.spec.declarative?.maxTurnDuration;
+    const timer = setTimeout(
+      () => controller.abort(new TurnFailure('max_duration', 'the turn took longer than it may')),
+      duration === undefined ? 3_600_000 : milliseconds(duration),
+    );
+    let end: FinishedTurn;
+    try {
+      const bound = () =>
+        resolveTools(
+          registry.byUid(agent.metadata.uid)?.kind === 'Agent'
+            ? (registry.byUid(agent.metadata.uid) as Stored<'Agent'>)
+            : agent,
+          registry,
+        );
+      const history = buildHistory(await log.readAll(turn.session), agent.spec.declarative?.context);
+      if (history.droppedSteps > 0) turnLog.emit({ type: 'truncated', data: { droppedSteps: history.droppedSteps } });
+      const events = executor.run({
+        session: turn.session,
+        turn: turn.id,
+        agent,
+        caller: input.caller,
+        systemMessage: await options.systemMessage(agent),
+        history: history.messages,
+        tools: bound()
+          .filter((tool) => tool.offered)
+          .map((tool) => ({
+            name: tool.name,
+            description: tool.found?.description ?? '',
+            inputSchema: tool.found?.inputSchema ?? {},
+          })),
+        signal: controller.signal,
+        callTool: createToolCalls({
+          audit,
+          tools: options.tools,
+          log: turnLog,
+          turn: turn.id,
+          input,
+          agent: { ...identityOf(agent), generation: agent.metadata.generation },
+          bound,
+          authorize: input.authorize,
+          signal: controller.signal,
+        }),
+      });
+      for await (const event of events) {
+        if (event.type === 'usage') {
+          for (const key of ['inputTokens', 'outputTokens', 'totalTokens', 'cachedInputTokens'] as const)
+            usage[key] += event.data[key];
+          const { model, ...counted } = event.data;
+          await turnLog.write([event], {
+            audit: [
+              audit.line({
+                type: 'model.call',
+                phase: 'single',
+                principal: input.caller.audit,
+                session: turn.session,
+                turn: turn.id,
+                agent: identityOf(agent),
+                outcome: 'ok',
+                data: { model, ...counted },
+                ...(event.step !== undefined && { step: event.step }),
+              }),
+            ],
+          });
+        } else turnLog.emit(event);
+        controller.signal.throwIfAborted();
+      }
+      end = { state: 'completed', usage };
+    } catch (error) {
+      end = { ...endOf(controller.signal.aborted ? controller.signal.reason : error), usage };
+    } finally {
+      clearTimeout(timer);
+    }
+    const ended = {
+      type: 'turn.ended' as const,
+      data: {
+        state: end.state as 'completed',
+        ...(end.code !== undefined && { code: end.code }),
+        ...(end.message !== undefined && { message: end.message }),
+      },
+    };
+    await turnLog
+      .write([ended], { statements: rows.finish({ id: turn.id, session: turn.session, fence: 1 }, end, now()) })
+      // What cannot be written now is found without a lease, and interrupted, by the sweep.
+      .catch(() => undefined);
+  }
+
+  /** A row that the holder consumes, wherever it runs. */
+  async function stop(session: string): Promise<string | undefined> {
+    const [row] = await rows.session(session);
+    if (!row) throw new RuntimeError('session_not_found', 'there is no such session');
+    if (row.turn === null) return undefined;
+    await store.commit({
+      statements: [rows.command(row.turn, 'stop', new Date(now()).toISOString())],
+      changes: [{ kind: 'TurnCommand', key: row.turn, op: 'put' }],
+    });
+    return row.turn;
+  }
+
+  async function obey(turn: LiveTurn) {
+    const commands = await rows.commands(turn.id);
+    if (commands.length === 0) return;
+    if (commands.some(({ command }) => command === 'stop')) turn.controller.abort(new TurnStopped('stopped'));
+    await store.commit({ statements: [rows.consume(turn.id, now())] });
+  }
+
+  const watch = store.watch(store.revision(), (changes) => {
+    for (const change of changes) {
+      const turn = change.kind === 'TurnCommand' ? live.get(change.key) : undefined;
+      if (turn) obey(turn).catch((error: unknown) => turn.controller.abort(error));
+    }
+  });
+
+  async function interruptAbandoned(before: number): Promise<void> {
+    for (const row of await rows.abandoned(before)) {
+      if (live.has(row.id)) continue;
+      const end: FinishedTurn = { state: 'interrupted', code: 'server_restarted', usage: NO_USAGE };
+      await log
+        .append(
+          { session: row.session, turn: row.id, lastSeq: Number(row.last_seq) },
+          [
+            {
+              type: 'turn.ended',
+              data: {
+                state: 'interrupted',
+                code: 'server_restarted',
+                message: 'the server was restarted in this turn',
+              },
+            },
+          ],
+          { statements: rows.finish({ id: row.id, session: row.session, fence: Number(row.fence) }, end, now()) },
+        )
+        // Another replica was quicker.
+        .catch((error: unknown) => {
+          if (!(error instanceof StoreError && error.code === 'precondition_failed')) throw error;
+        });
+    }
+  }
+
+  async function renew() {
+    if (live.size > 0) await store.commit({ statements: [rows.renew(store.writer, now() + LEASE_MS)] });
+  }
+  const quietly = (work: () => Promise<unknown>) => () => void work().catch(() => undefined);
+  const timers = [
+    setInterval(quietly(renew), RENEW_MS),
+    setInterval(
+      quietly(() => interruptAbandoned(now())),
+      SWEEP_MS,
+    ),
+    setInterval(
+      quietly(() => store.commit({ statements: [rows.pruneDeltas(now() - PRUNE_AFTER_MS)] })),
+      60_000,
+    ),
+  ];
+  for (const timer of timers) timer.unref();
+
+  return {
+    start,
+    stop,
+    /** Waits until the turn has ended here, or at once where it does not run here. */
+    ended: async (turn: string) => void (await live.get(turn)?.done),
+    interruptAbandoned,
+    byId: async (id: string) => (await rows.byId(id))[0],
+    /** Asks again for every turn under way whether its principal may still run its agent. */
+    reconsider() {
+      for (const turn of live.values()) {
+        const current = registry.byUid(turn.agent.metadata.uid);
+        const verdict = turn.input.authorize.run([identityOf(turn.agent)]);
+        if (!current) turn.controller.abort(new TurnFailure('agent_removed', 'the agent was removed'));
+        else if (verdict.effect !== 'allow')
+          turn.controller.abort(
+            new TurnFailure(verdict.code ?? 'access_revoked', `no longer allowed: ${verdict.reason}`),
+          );
+      }
+    },
+    async drain(ms: number) {
+      draining = true;
+      const all = Promise.allSettled([...live.values()].map((turn) => turn.done));
+      await Promise.race([all, new Promise((resolve) => setTimeout(resolve, ms).unref())]);
+      for (const turn of live.values())
+        turn.controller.abort(new RuntimeError('shutting_down', 'the server is stopping'));
+      await Promise.allSettled([...live.values()].map((turn) => turn.done));
+    },
+    close() {
+      for (const timer of timers) clearInterval(timer);
+      watch.close();
+    },
+  };
+}
+
+export function identityOf(agent: Stored<'Agent'>) {
+  return { uid: agent.metadata.uid, namespace: agent.metadata.namespace ?? 'default', name: agent.metadata.name };
+}
+
+/** How a turn ends over an error: its code is for programs, its message for the person. */
+function endOf(error: unknown): Omit<FinishedTurn, 'usage'> {
+  if (error instanceof TurnStopped) return { state: 'stopped' };
+  if (error instanceof TurnFailure || error instanceof ModelError)
+    return { state: 'failed', code: error.code, message: error.message };
+  if (error instanceof RuntimeError && error.code === 'shutting_down')
+    return { state: 'interrupted', code: 'server_restarted', message: 'the server was stopped in this turn' };
+  if (error instanceof StoreError || (error instanceof Error && error.name === 'AuditError'))
+    return { state: 'failed', code: 'store_unavailable', message: 'the server cannot write at the moment' };
+  return { state: 'failed', code: 'internal', message: 'something went wrong in the server' };
+}
