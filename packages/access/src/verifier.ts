@@ -13,7 +13,7 @@ import { verifyLegacy } from './legacy.ts';
 import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
 
 export interface VerifierOptions {
-  /** Asked on every verification; return the same array until something changes. */
+  /** Asked on every verification. A configuration that changed must be a new object, one that did not the same. */
   issuers: () => readonly IssuerConfig[];
   fetch?: Fetch;
   /** Milliseconds since the epoch. */
@@ -49,8 +49,9 @@ export function createVerifier(o: VerifierOptions): Verifier {
 
   function currentIssuers(): readonly IssuerConfig[] {
     const issuers = o.issuers();
-    if (issuers !== known) {
-      known = issuers;
+    // By element, so that a list changed in place is noticed too: a withdrawn issuer must not live on in a cache.
+    if (issuers.length !== known.length || issuers.some((issuer, i) => issuer !== known[i])) {
+      known = [...issuers];
       index = indexIssuers(issuers);
       ring.follow(issuers);
     }

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { test } from 'node:test';
+import { issuerProblems, type PrincipalRecord, verifiesWithLowercasedSecret } from '@onbehalf/access';
+import { SecretValue } from '@onbehalf/secret-value';
+import { claims, encode, ISS, issuer, NOW, setup, token } from './issuer.ts';
+
+const now = NOW / 1000;
+const shared = 'Tq8#mZp2-Lw5vNc9xRb7yKd4sGf1hJ3a';
+
+function hs256(payload: object, secret = shared, header: object = { alg: 'HS256', typ: 'JWT' }): string {
+  const input = `${encode(header)}.${encode(payload)}`;
+  return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
+}
+
+function person(overrides: object = {}): object {
+  return { sub: 'Alex Kim', userId: 7, email: 'alex@x', role: 'REGULAR', exp: now + 600, ...overrides };
+}
+
+function legacy(more: object = {}) {
+  const legacyHs256 = { secret: SecretValue.of(shared), ...more };
+  return issuer({ name: 'env', issuer: '', algorithms: [], legacyHs256 });
+}
+
+test('P1 two people of one display name are two principals, and one of two names is one', async () => {
+  using v = setup({ issuers: [legacy()] });
+  const first = await v.verify(hs256(person()));
+  const second = await v.verify(hs256(person({ userId: 8 })));
+  const renamed = await v.verify(hs256(person({ userId: '7', sub: 'Alex Lee' })));
+  assert.deepEqual([first.issuer, first.subject, first.name, first.email], ['legacy:env', '7', 'Alex Kim', 'alex@x']);
+  assert.equal(second.subject, '8');
+  assert.equal(renamed.subject, '7');
+  assert.equal(first.credential.kind, 'legacy');
+});
+
+test('P1 a token with iss or aud, without userId, or at another door is refused', async () => {
+  using v = setup({ issuers: [legacy(), issuer()] });
+  await v.refuses(hs256(person({ iss: 'legacy:env' })), 'issuer_unknown');
+  await v.refuses(hs256(person({ iss: ISS })), 'algorithm_refused');
+  await v.refuses(hs256(person({ aud: 'x' })), 'claims_invalid');
+  await v.refuses(hs256(person({ iss: null })), 'issuer_unknown');
+  for (const userId of [undefined, null, 0, -1, 7.5, '07', '+7', ' 7', '7.0', '1e3', '', 'alex', [7], 2 ** 60, true]) {
+    await v.refuses(hs256(person({ userId })), 'subject_invalid');
+  }
+  for (const exp of [undefined, '9999999999', 1e20]) await v.refuses(hs256(person({ exp })), 'claims_invalid');
+  await v.refuses(hs256(person({ exp: now - 31 })), 'token_expired');
+  await v.refuses(hs256(person({ iat: now + 120 })), 'token_not_yet_valid');
+  for (const door of ['mcp', 'a2a', 'openai'] as const) await v.refuses(hs256(person()), 'audience_mismatch', door);
+});
+
+test('P1 role: none is no access, more than REGULAR only where configured', async () => {
+  using v = setup({ issuers: [legacy()] });
+  for (const role of [undefined, null, '', 'OWNER', 'INACTIVE', ['ADMIN']])
+    await v.refuses(hs256(person({ role })), 'principal_inactive');
+  assert.equal((await v.verify(hs256(person({ role: 'ADMIN' })))).role, 'REGULAR');
+  assert.equal((await v.verify(hs256(person({ role: 'RESTRICTED' })))).role, 'RESTRICTED');
+  using open = setup({ issuers: [legacy({ maxRole: 'ADMIN' })] });
+  assert.equal((await open.verify(hs256(person({ role: 'ADMIN' })))).role, 'ADMIN');
+});
+
+test('P1 secrets: rotation, lower case, weak and well-known ones', async () => {
+  const next = `next-${shared}`;
+  using rotating = setup({
+    issuers: [legacy({ secret: SecretValue.of(next), previousSecret: SecretValue.of(shared) })],
+  });
+  await rotating.verify(hs256(person()));
+  await rotating.verify(hs256(person(), next));
+  await rotating.refuses(hs256(person(), shared.toLowerCase()), 'signature_invalid');
+  using lower = setup({ issuers: [legacy({ lowercaseSecret: true })] });
+  await lower.verify(hs256(person(), shared.toLowerCase()));
+  await lower.refuses(hs256(person()), 'signature_invalid');
+  const old = SecretValue.of(hs256(person(), shared.toLowerCase()));
+  assert.equal(verifiesWithLowercasedSecret(old, SecretValue.of(shared)), true);
+  assert.equal(verifiesWithLowercasedSecret(SecretValue.of(hs256(person())), SecretValue.of(shared)), false);
+  const weak = [
+    'short',
+    'a'.repeat(64),
+    'change-me-change-me-change-me-change-me',
+    'your-256-bit-secret-your-256-bit-secret',
+    'a-string-secret-at-least-256-bits-long',
+    'secret'.repeat(8),
+    ' -----BEGIN RSA PUBLIC KEY-----MIIBCgKCAQEA',
+    `-----BEGIN PUBLIC KEY-----\n${'A'.repeat(64)}`,
+    '{"kty":"RSA","n":"AAAAAAAAAAAAAAAAAAAAAAAAAAA"}',
+  ];
+  for (const secret of weak) {
+    const configured = legacy({ secret: SecretValue.of(secret) });
+    assert.equal(issuerProblems(configured).length, 1, secret);
+    using v = setup({ issuers: [configured] });
+    await v.refuses(hs256(person(), secret), 'issuer_misconfigured');
+  }
+  using v = setup({ issuers: [legacy()] });
+  for (const alg of ['HS384', 'HS512', 'hs256', 'none'])
+    await v.refuses(hs256(person(), shared, { alg }), 'issuer_unknown');
+  await v.refuses(hs256(person(), shared, { alg: 'HS256', jwk: {} }), 'header_refused');
+});
+
+test('P2 two issuers with one subject are two principals', async () => {
+  const partner = issuer({ name: 'partner', issuer: 'https://partner.example' });
+  using v = setup({ issuers: [issuer(), partner] });
+  const ours = await v.verify(token());
+  const theirs = await v.verify(token(claims({ iss: 'https://partner.example' })));
+  assert.equal(ours.subject, theirs.subject);
+  assert.notEqual(ours.issuer, theirs.issuer);
+});
+
+test('P3 an ADMIN claim is capped by maxRole', async () => {
+  using v = setup({ issuers: [issuer({ maxRole: 'REGULAR' })] });
+  assert.equal((await v.verify(token(claims({ roles: ['ADMIN', 'AUDITOR'] })))).role, 'REGULAR');
+  const roleMap = { 'platform-admins': 'ADMIN', staff: 'REGULAR' } as const;
+  using mapped = setup({ issuers: [issuer({ roleMap, claims: { roles: 'realm_access.roles' } })] });
+  const roleOf = async (roles: unknown) => (await mapped.verify(token(claims({ realm_access: { roles } })))).role;
+  assert.equal(await roleOf(['staff', 'platform-admins']), 'ADMIN');
+  assert.equal(await roleOf('staff'), 'REGULAR');
+  for (const roles of [['ADMIN'], ['constructor'], [], undefined, { staff: 1 }, ['staff', 5]]) {
+    await mapped.refuses(token(claims({ realm_access: { roles } })), 'principal_inactive');
+  }
+  using open = setup({ issuers: [issuer({ roleMap: { ...roleMap, '*': 'RESTRICTED' } })] });
+  assert.equal((await open.verify(token(claims({ roles: ['other'] })))).role, 'RESTRICTED');
+  assert.equal((await open.verify(token(claims({ roles: ['*'] })))).role, 'RESTRICTED');
+});
+
+test('P4 a groups claim that is missing, overflowed or of the wrong type is unknown', async () => {
+  using v = setup();
+  const unknown = [
+    { groups: undefined },
+    { groups: null },
+    { groups: { 0: 'a' } },
+    { groups: ['a', 5] },
+    { groups: [], hasgroups: true },
+    { groups: ['a'], _claim_names: { groups: 'src1' } },
+  ];
+  for (const more of unknown) {
+    const { groups, groupsUnknown } = await v.verify(token(claims(more)));
+    assert.deepEqual([groups, groupsUnknown], [[], true], JSON.stringify(more));
+  }
+  const { groups, groupsUnknown } = await v.verify(token(claims({ groups: ['a', 'b'] })));
+  assert.deepEqual([groups, groupsUnknown], [['a', 'b'], false]);
+});
+
+test('D4 a token with act is delegated, and names the chain', async () => {
+  using v = setup();
+  const act = { sub: 'agent:default/child', act: { sub: 'agent:default/parent' } };
+  const principal = await v.verify(token(claims({ act })));
+  assert.equal(principal.delegated, true);
+  assert.deepEqual(principal.act, ['agent:default/child', 'agent:default/parent']);
+});
+
+test('services and workloads are told from people', async () => {
+  using v = setup();
+  assert.equal((await v.verify(token(claims({ sub: 'svc', client_id: 'svc' })))).kind, 'service');
+  assert.equal((await v.verify(token(claims({ idtyp: 'app' })))).kind, 'service');
+  assert.equal((await v.verify(token(claims({ 'kubernetes.io': { namespace: 'x' } })))).kind, 'workload');
+  assert.equal((await v.verify(token(claims({ client_id: 'console' })))).kind, 'person');
+});
+
+test('disabled, not_before and the deny-list are looked at on every hit of the cache', async () => {
+  const records = new Map<string, PrincipalRecord>();
+  const denied = new Set<string>();
+  const principals = {
+    lookup: (iss: string, sub: string) => records.get(`${iss} ${sub}`),
+    denied: (c: { subject: string; sid?: string; jti?: string }) => denied.has(`${c.subject} ${c.sid} ${c.jti}`),
+  };
+  using v = setup({ principals });
+  const alice = token(claims({ sid: 's1', jti: 'j1' }));
+  const bob = token(claims({ sub: 'bob' }));
+  const records0 = `${ISS} alice`;
+  await v.verify(alice);
+  await v.verify(bob);
+  records.set(records0, { disabled: true });
+  await v.refuses(alice, 'principal_disabled');
+  await v.verify(bob);
+  records.set(records0, { disabled: false, notBefore: now + 1 });
+  await v.refuses(alice, 'token_revoked');
+  records.set(records0, { disabled: false, notBefore: now });
+  await v.verify(alice);
+  await v.refuses(token(claims({ iat: undefined })), 'token_revoked');
+  denied.add('alice s1 j1');
+  await v.refuses(alice, 'token_revoked');
+  await v.verify(bob);
+});
+
+test("the embedded issuer: role, name and kind are the record's, a change holds for the old token", async () => {
+  const record: PrincipalRecord = { disabled: false, role: 'ADMIN', name: 'Alice' };
+  const known = new Map([['alice', record]]);
+  const principals = { lookup: (_: string, subject: string) => known.get(subject), denied: () => false };
+  using v = setup({ issuers: [issuer({ rolesFromPrincipals: true })], principals });
+  const old = token(claims({ roles: ['RESTRICTED'] }));
+  const { role, name } = await v.verify(old);
+  assert.deepEqual([role, name], ['ADMIN', 'Alice']);
+  record.role = 'REGULAR';
+  assert.equal((await v.verify(old)).role, 'REGULAR');
+  record.role = 'INACTIVE';
+  await v.refuses(old, 'principal_inactive');
+  await v.refuses(token(claims({ sub: 'stranger', roles: ['ADMIN'] })), 'principal_inactive');
+});
+
+test('the cache never outlives exp, its configuration, or its size, and keeps the doors apart', async () => {
+  const clock = { now: NOW };
+  const issuers = [issuer({ leeway: 0 })];
+  using v = setup({ issuers, clock, cacheSize: 2 });
+  const one = token();
+  await v.verify(one);
+  clock.now += 600_000;
+  await v.refuses(one, 'token_expired');
+  clock.now = NOW;
+  await v.verify(one);
+  await v.refuses(one, 'audience_mismatch', 'mcp');
+  for (const sub of ['a', 'b', 'c']) assert.equal((await v.verify(token(claims({ sub })))).subject, sub);
+  assert.equal((await v.verify(one)).subject, 'alice');
+  issuers.splice(0, 1, issuer({ audiences: {} }));
+  await v.refuses(one, 'audience_mismatch');
+});
