@@ -1,23 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { openSqliteStore, type SqliteStore } from '../../src/store/index.ts';
-import { storeConformance, testChain } from './conformance.ts';
+import { storeConformance } from './conformance.ts';
+import { storeFolder } from './folder.ts';
 
 storeConformance('SQLite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'onbehalf-store-'));
-  const opened: SqliteStore[] = [];
-  const open = async () => {
-    const store = await openSqliteStore({ path: join(folder, 'onbehalf.db'), chain: testChain });
-    opened.push(store);
-    return store;
-  };
+  const data = storeFolder();
   return {
-    store: await open(),
-    reopen: open,
-    async remove() {
-      for (const store of opened) await store.close();
-      rmSync(folder, { recursive: true });
-    },
+    store: await data.open(),
+    reopen: () => data.open(),
+    remove: () => data[Symbol.asyncDispose](),
   };
 });
