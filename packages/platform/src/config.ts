@@ -1,0 +1,247 @@
+/**
+ * Configuration: file and environment become one validated object, with every mistake reported at once before anything
+ * is opened. It may use the resource nouns and secret values. Nobody else in the platform reads the environment.
+ */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { nearest } from '@onbehalf/resources';
+import { SecretValue } from '@onbehalf/secret-value';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const cidr = z.string().regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'must be a CIDR block such as 10.0.0.0/8');
+const boolean = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')]);
+const commaList = z.union([
+  z.array(z.string()),
+  z.string().transform((text) => text.split(',').map((item) => item.trim())),
+]);
+
+/** The typed registry of every setting: its place in the file, its variable, its default, and what it is for. */
+export const settings = {
+  port: { env: ['ONBEHALF_PORT', 'PORT'], schema: port.default(8484), about: 'TCP port of the API and the console' },
+  host: {
+    env: ['ONBEHALF_HOST'],
+    schema: z.string().min(1).default('127.0.0.1'),
+    about: 'address to listen on; anything but loopback needs TLS or a trusted proxy',
+  },
+  publicUrl: {
+    env: ['ONBEHALF_PUBLIC_URL'],
+    schema: z.url().optional(),
+    about: 'name of the issuer; fixed at the first start',
+  },
+  dataDir: {
+    env: ['ONBEHALF_DATA_DIR'],
+    schema: z.string().min(1).optional(),
+    about: 'where the store, the key file and the administration socket are',
+  },
+  keyFile: {
+    env: ['ONBEHALF_KEY_FILE'],
+    schema: z.string().min(1).optional(),
+    about: 'key-encryption key, mode 0600; default: key in the data directory',
+  },
+  trustedProxies: {
+    env: ['ONBEHALF_TRUSTED_PROXIES'],
+    schema: commaList.pipe(z.array(cidr)).default([]),
+    about: 'networks whose X-Forwarded headers are believed',
+  },
+  privateNetworks: {
+    env: ['ONBEHALF_PRIVATE_NETWORKS'],
+    schema: commaList.pipe(z.array(cidr)).default([]),
+    about: 'private networks that registered servers may be in',
+  },
+  modelsEnabled: {
+    env: ['ONBEHALF_MODELS_ENABLED'],
+    schema: boolean.default(true),
+    about: 'false switches every model call off',
+  },
+  logLevel: {
+    env: ['ONBEHALF_LOG_LEVEL'],
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    about: 'how much is logged',
+  },
+  allowedFilePrefixes: {
+    env: ['ONBEHALF_ALLOWED_FILES'],
+    schema: commaList.default([]),
+    about: 'folders that `file:` references may read',
+  },
+  auditWitness: {
+    env: ['ONBEHALF_AUDIT_WITNESS'],
+    schema: z.string().min(1).optional(),
+    about: 'file outside the data directory that keeps the latest checkpoint',
+  },
+  litellmBaseUrl: {
+    env: ['LITELLM_BASE_URL'],
+    schema: z.url().optional(),
+    about: 'makes the ModelConfig `default` (with LITELLM_MASTER_KEY)',
+  },
+  litellmModel: {
+    env: ['LITELLM_MODEL'],
+    schema: z.string().min(1).optional(),
+    about: 'its model; default: the first that LiteLLM lists',
+  },
+  stsWellKnownUri: {
+    env: ['STS_WELL_KNOWN_URI'],
+    schema: z.url().optional(),
+    about: 'defines the TokenService `default`',
+  },
+  basePath: {
+    env: ['ONBEHALF_BASE_PATH'],
+    schema: z.literal('/').default('/'),
+    about: 'reserved for serving below a path',
+  },
+} as const;
+
+/** Secrets come from the environment or by `fromEnv` and `fromFile`, and are never part of the printed configuration. */
+const secretSettings = {
+  litellmMasterKey: ['LITELLM_MASTER_KEY'],
+  authJwtSecret: ['AUTH_JWT_SECRET'],
+  authJwtSecretPrevious: ['AUTH_JWT_SECRET_PREVIOUS'],
+} as const;
+
+type Name = keyof typeof settings;
+type Values = { [K in Name]: z.infer<(typeof settings)[K]['schema']> };
+type Secrets = { -readonly [K in keyof typeof secretSettings]?: SecretValue };
+export type ConfigSource = 'flag' | 'environment' | 'file' | 'default';
+
+export type Config = Omit<Values, 'publicUrl' | 'dataDir' | 'keyFile'> & {
+  publicUrl: string;
+  dataDir: string;
+  keyFile: string;
+  secrets: Secrets;
+  sources: Record<Name, ConfigSource>;
+  /** For `env:` references of administrators. */
+  readEnv: (name: string) => string | undefined;
+};
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+export interface ConfigInput {
+  flags?: Partial<Record<Name, unknown>>;
+  env: Record<string, string | undefined>;
+  file?: string | undefined;
+}
+
+/** Flag > environment > file > default. Throws one `ConfigError` with every mistake, each with its place. */
+export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
+  const problems: string[] = [];
+  const fromFile = file === undefined ? {} : readConfigFile(file, problems);
+  const values: Record<string, unknown> = {};
+  const sources = {} as Record<Name, ConfigSource>;
+  for (const name of Object.keys(settings) as Name[]) {
+    const setting = settings[name];
+    const variable = setting.env.find((key) => env[key] !== undefined && env[key] !== '');
+    const [raw, source, place]: [unknown, ConfigSource, string] =
+      flags[name] !== undefined
+        ? [flags[name], 'flag', `--${name}`]
+        : variable !== undefined
+          ? [env[variable], 'environment', variable]
+          : fromFile[name] !== undefined
+            ? [fromFile[name], 'file', `${file}: ${name}`]
+            : [undefined, 'default', name];
+    sources[name] = source;
+    const parsed = setting.schema.safeParse(raw);
+    if (parsed.success) values[name] = parsed.data;
+    else problems.push(`${place}: ${parsed.error.issues[0]?.message ?? 'is not valid'} (${setting.about})`);
+  }
+  const secrets = readSecrets(env, fromFile, problems);
+  const typed = values as Values;
+  const dataDir = resolve(
+    typed.dataDir ?? join(env.XDG_DATA_HOME ?? join(env.HOME ?? homedir(), '.local', 'share'), 'onbehalf'),
+  );
+  const publicUrl = (typed.publicUrl ?? `http://localhost:${typed.port}`).replace(/\/$/, '');
+  problems.push(...exposureProblems(typed, publicUrl));
+  if (typed.litellmBaseUrl !== undefined && secrets.litellmMasterKey === undefined)
+    problems.push('LITELLM_BASE_URL: needs LITELLM_MASTER_KEY beside it');
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    ...typed,
+    publicUrl,
+    dataDir,
+    keyFile: typed.keyFile ?? join(dataDir, 'key'),
+    secrets,
+    sources,
+    readEnv: (name) => env[name],
+  };
+}
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
+
+/** Beyond loopback nothing is served in the clear. */
+function exposureProblems(values: Values, publicUrl: string): string[] {
+  const problems: string[] = [];
+  if (values.host !== undefined && !LOOPBACK.test(values.host) && (values.trustedProxies ?? []).length === 0)
+    problems.push(
+      `--host ${values.host}: is reachable from outside: put a TLS proxy in front and name it in trustedProxies`,
+    );
+  const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined;
+  if (url && url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
+    problems.push('publicUrl: must be https:// unless it is localhost');
+  if (url && (url.pathname !== '/' || url.search !== '' || url.hash !== ''))
+    problems.push('publicUrl: must be an origin without a path');
+  return problems;
+}
+
+function readConfigFile(file: string, problems: string[]): Record<string, unknown> {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(file, 'utf8')) ?? {};
+  } catch (error) {
+    problems.push(`${file}: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'cannot be read'}`);
+    return {};
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    problems.push(`${file}: must be a mapping of settings`);
+    return {};
+  }
+  const known = [...Object.keys(settings), ...Object.keys(secretSettings)];
+  for (const key of Object.keys(content))
+    if (!known.includes(key)) {
+      const meant = nearest(key, known);
+      problems.push(`${file}: unknown setting ${key}${meant ? `: did you mean ${meant}?` : ''}`);
+    }
+  return content as Record<string, unknown>;
+}
+
+const secretReference = z.union([z.strictObject({ fromEnv: z.string() }), z.strictObject({ fromFile: z.string() })]);
+
+function readSecrets(
+  env: Record<string, string | undefined>,
+  file: Record<string, unknown>,
+  problems: string[],
+): Secrets {
+  const secrets: Secrets = {};
+  for (const name of Object.keys(secretSettings) as (keyof typeof secretSettings)[]) {
+    const variable = secretSettings[name][0];
+    let value = env[variable];
+    if (value === undefined && file[name] !== undefined) {
+      const reference = secretReference.safeParse(file[name]);
+      if (!reference.success) problems.push(`${name}: write {fromEnv: NAME} or {fromFile: PATH}, never the value`);
+      else
+        value =
+          'fromEnv' in reference.data
+            ? env[reference.data.fromEnv]
+            : readSecretFile(reference.data.fromFile, name, problems);
+    }
+    if (value !== undefined && value !== '') secrets[name] = SecretValue.of(value);
+  }
+  return secrets;
+}
+
+function readSecretFile(path: string, name: string, problems: string[]): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    problems.push(`${name}: the file that it names cannot be read`);
+    return undefined;
+  }
+}
