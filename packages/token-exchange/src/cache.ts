@@ -28,40 +28,67 @@ export interface TokenCache {
   readonly size: number;
 }
 
-/** In memory, least recently used first out. */
+interface Node {
+  readonly key: string;
+  entry: CacheEntry;
+  newer: Node | undefined;
+  older: Node | undefined;
+}
+
+/** In memory, least recently used first out. The order is a chain through the nodes, so that a hit moves pointers only. */
 export function createTokenCache(options: { max?: number } = {}): TokenCache {
   const max = options.max ?? 8192;
-  const entries = new Map<string, CacheEntry>();
-  let newest: string | undefined;
+  const nodes = new Map<string, Node>();
+  let newest: Node | undefined;
+  let oldest: Node | undefined;
+
+  function unlink(node: Node): void {
+    if (node.newer) node.newer.older = node.older;
+    else newest = node.older;
+    if (node.older) node.older.newer = node.newer;
+    else oldest = node.newer;
+  }
+
+  function link(node: Node): void {
+    node.newer = undefined;
+    node.older = newest;
+    if (newest) newest.newer = node;
+    else oldest = node;
+    newest = node;
+  }
+
+  function remove(node: Node | undefined): void {
+    if (node === undefined) return;
+    nodes.delete(node.key);
+    unlink(node);
+  }
+
   return {
     get(key) {
-      const entry = entries.get(key);
-      if (entry !== undefined && key !== newest) {
-        entries.delete(key);
-        entries.set(key, entry);
-        newest = key;
+      const node = nodes.get(key);
+      if (node !== undefined && node !== newest) {
+        unlink(node);
+        link(node);
       }
-      return entry;
+      return node?.entry;
     },
     set(key, entry) {
-      entries.delete(key);
-      entries.set(key, entry);
-      newest = key;
-      if (entries.size > max) {
-        const [oldest] = entries.keys();
-        if (oldest !== undefined) entries.delete(oldest);
-      }
+      remove(nodes.get(key));
+      const node = { key, entry, newer: undefined, older: undefined };
+      nodes.set(key, node);
+      link(node);
+      if (nodes.size > max) remove(oldest);
     },
     delete(key) {
-      entries.delete(key);
+      remove(nodes.get(key));
     },
     deleteWhere(matches) {
-      const before = entries.size;
-      for (const [key, entry] of entries) if (matches(entry.tags)) entries.delete(key);
-      return before - entries.size;
+      const before = nodes.size;
+      for (const node of nodes.values()) if (matches(node.entry.tags)) remove(node);
+      return before - nodes.size;
     },
     get size() {
-      return entries.size;
+      return nodes.size;
     },
   };
 }

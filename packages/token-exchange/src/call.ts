@@ -1,3 +1,4 @@
+import type { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
 import type { Tags } from './cache.ts';
 import { actorPart, cacheKey, clientPart, servicePart } from './cache-key.ts';
@@ -29,6 +30,7 @@ export interface Call {
   readonly loginSession: string | undefined;
   readonly agent: AgentRef | undefined;
   readonly actor: ActorSource | undefined;
+  readonly actorIdentity: ActorIdentity | undefined;
   readonly actorHash: string | undefined;
   readonly session: string | undefined;
   readonly delegate: string | undefined;
@@ -40,11 +42,16 @@ export interface Call {
   readonly mark: number;
 }
 
-/** Makes keys of calls; remembers the parts that a client and an actor bring each time. */
+/** Keys that are remembered per subject token: one for each target, session and agent that it is used with. */
+const REMEMBERED = 16;
+
+/**
+ * Makes keys of calls. The key of a call like an earlier one is remembered with the subject token, because a string
+ * that is put together anew is also hashed anew.
+ */
 export class CallKeys {
+  readonly #known = new WeakMap<SecretValue, { call: Call; keyId: string; key: string }[]>();
   readonly #service: string;
-  readonly #clients = new WeakMap<ClientConfig, { keyId: string; part: string }>();
-  readonly #actors = new WeakMap<ActorIdentity, string>();
 
   constructor(
     installation: string | undefined,
@@ -56,37 +63,59 @@ export class CallKeys {
   }
 
   of(call: Call): string {
-    return cacheKey(this.#service, this.#client(call.client), this.#actor(call), call.target.keyPart, {
-      kind: call.kind,
-      agentUid: call.agent?.uid,
-      agentName: call.agent?.name,
-      session: call.session,
-      principal: call.principal,
-      subjectHash: call.subjectHash,
-      subjectType: call.subject?.tokenType,
-      delegate: call.delegate,
-    });
+    const token = call.subject?.token;
+    if (token === undefined) return this.#make(call);
+    let known = this.#known.get(token);
+    const { keyId } = call.client;
+    const found = known?.find((one) => one.keyId === keyId && sameKey(one.call, call));
+    if (found !== undefined) return found.key;
+    const key = this.#make(call);
+    if (known === undefined) {
+      known = [];
+      this.#known.set(token, known);
+    }
+    if (known.length === REMEMBERED) known.shift();
+    known.push({ call: { ...call, signal: undefined, context: undefined }, keyId, key });
+    return key;
   }
 
-  #client(client: ClientConfig): string {
-    let known = this.#clients.get(client);
-    if (known === undefined || known.keyId !== client.keyId) {
-      known = { keyId: client.keyId, part: clientPart(client) };
-      this.#clients.set(client, known);
-    }
-    return known.part;
+  #make(call: Call): string {
+    return cacheKey(
+      this.#service,
+      clientPart(call.client),
+      actorPart(call.actorIdentity, call.actor?.tokenType, call.actorHash),
+      call.target.keyPart,
+      {
+        kind: call.kind,
+        agentUid: call.agent?.uid,
+        agentName: call.agent?.name,
+        session: call.session,
+        principal: call.principal,
+        subjectHash: call.subjectHash,
+        subjectType: call.subject?.tokenType,
+        delegate: call.delegate,
+      },
+    );
   }
+}
 
-  #actor({ actor, actorHash }: Call): string {
-    if (actor === undefined) return '-';
-    if (actorHash !== undefined) return actorPart(actor.identity, actor.tokenType, actorHash);
-    let part = this.#actors.get(actor.identity);
-    if (part === undefined) {
-      part = actorPart(actor.identity, actor.tokenType, undefined);
-      this.#actors.set(actor.identity, part);
-    }
-    return part;
-  }
+/** Everything that the key is made of but the subject token, which both share, and the client's `keyId`. */
+function sameKey(a: Call, b: Call): boolean {
+  return (
+    a.target === b.target &&
+    a.session === b.session &&
+    a.kind === b.kind &&
+    a.client === b.client &&
+    a.agent?.uid === b.agent?.uid &&
+    a.agent?.name === b.agent?.name &&
+    a.actorIdentity === b.actorIdentity &&
+    a.actor?.tokenType === b.actor?.tokenType &&
+    a.actorHash === b.actorHash &&
+    a.principal?.issuer === b.principal?.issuer &&
+    a.principal?.subject === b.principal?.subject &&
+    a.subject?.tokenType === b.subject?.tokenType &&
+    a.delegate === b.delegate
+  );
 }
 
 export function tagsOf(call: Call, tokenService: string): Tags {
@@ -109,7 +138,7 @@ export function contextOf(call: Call, tokenService: string): ExchangeContext {
     target: call.target.source,
     principal: call.principal,
     agent: call.agent,
-    actor: call.actor?.identity,
+    actor: call.actorIdentity,
     session: call.session,
     loginSession: call.loginSession,
     context: call.context ?? NO_CONTEXT,

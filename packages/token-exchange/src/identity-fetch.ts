@@ -36,8 +36,13 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
   const steppedUp = new Map<string, Target>();
   let attach = typeof subject === 'string';
 
-  const obtain = async (wanted: Target, rejected: ExchangedToken | undefined): Promise<ExchangedToken> => {
-    const { exchange, session, actor, agent, signal, context } = options;
+  const obtain = async (
+    wanted: Target,
+    rejected: ExchangedToken | undefined,
+    own: AbortSignal | null | undefined,
+  ): Promise<ExchangedToken> => {
+    const { exchange, session, actor, agent, context } = options;
+    const signal = own && options.signal ? AbortSignal.any([own, options.signal]) : (own ?? options.signal);
     const asking = {
       target: wanted,
       ...(signal && { signal }),
@@ -82,7 +87,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
     const request = await readOutgoing(input, init);
     if (!isWithin(base, request.url)) return fetch(request.url, { ...request.init, headers: request.headers });
     let wanted = target;
-    let token = attach || isToolCall(request) ? await obtain(wanted, undefined) : undefined;
+    let token = attach || isToolCall(request) ? await obtain(wanted, undefined, request.init.signal) : undefined;
     let renewed = false;
     for (;;) {
       const response = await dispatch(fetch, base, request, token);
@@ -90,7 +95,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
       if (response.status === 401) {
         await discard(response);
         if (renewed || request.once) throw unauthorized();
-        const next: ExchangedToken = await obtain(wanted, token);
+        const next: ExchangedToken = await obtain(wanted, token, request.init.signal);
         if (next.hash === token?.hash) throw unauthorized();
         renewed = token !== undefined;
         token = next;
@@ -101,7 +106,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
       await discard(response);
       if (wanted !== target || request.once) throw stillInsufficient(scopes);
       wanted = stepUp(scopes);
-      token = await obtain(wanted, undefined);
+      token = await obtain(wanted, undefined, request.init.signal);
     }
   };
 }

@@ -4,6 +4,8 @@
  * are handed in, and runs in every runtime. It never sends a user's token to anything but the configured token
  * service, never hands out an answer that it has not looked into, and never falls back to another credential.
  */
+
+export { SecretValue } from '@onbehalf/secret-value';
 export { type CacheEntry, createTokenCache, type Tags, type TokenCache } from './cache.ts';
 export { type Challenge, parseChallenges } from './challenge.ts';
 export { privateKeyJwt } from './client-auth.ts';

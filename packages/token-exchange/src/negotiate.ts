@@ -58,7 +58,7 @@ export async function negotiate(n: Negotiation, call: Call, signal: AbortSignal)
       principal: call.principal,
       workloadSubject,
       delegation: n.delegation,
-      actor: call.actor?.identity,
+      actor: call.actorIdentity,
       delegate: call.delegate,
       maxLifetime: n.maxLifetime,
       now: n.now(),

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SecretValue } from '@onbehalf/secret-value';
 import fc from 'fast-check';
 import { actorPart, cacheKey, clientPart, encodeList, servicePart } from '../src/cache-key.ts';
+import { type Call, CallKeys } from '../src/call.ts';
+import { prepareTarget } from '../src/target.ts';
 
 const text = fc.string({ maxLength: 6 });
 const maybe = fc.option(text, { nil: undefined });
@@ -134,4 +137,54 @@ test('the order of audiences, resources and scopes does not matter, the order of
   );
   const chain = (...chain: string[]) => actorPart({ iss: 'i', sub: 's', chain }, undefined, undefined);
   assert.notEqual(chain('a', 'b'), chain('b', 'a'));
+});
+
+test('a remembered key is the one that would be made anew', () => {
+  const tokens = ['one', 'two'].map((value) => SecretValue.of(value));
+  const client = { auth: 'SecretPost' as const, id: 'c', keyId: '1', secret: SecretValue.of('s') };
+  const clients = [client, { ...client, id: 'd' }];
+  const targets = [['a'], ['b']].map((audience) => prepareTarget({ audience, resource: [], scopes: [] }));
+  const identities = ['x', 'y'].map((sub) => ({ iss: 'i', sub }));
+  const few = fc.constantFrom('a', 'b', undefined);
+  const calls = fc.record({
+    kind: fc.constantFrom('exchange' as const, 'delegation' as const),
+    target: fc.constantFrom(...targets),
+    client: fc.constantFrom(...clients),
+    token: fc.constantFrom(0, 1),
+    tokenType: fc.constantFrom('t', 'u'),
+    principal: fc.record({ issuer: fc.constantFrom('i', 'j'), subject: fc.constantFrom('s', 't') }),
+    agent: fc.option(fc.record({ uid: fc.constantFrom('a', 'b'), name: fc.constantFrom('a', 'b') }), {
+      nil: undefined,
+    }),
+    actorIdentity: fc.constantFrom(...identities, undefined),
+    actorHash: few,
+    session: few,
+    delegate: few,
+  });
+  const make = () => new CallKeys('i', { name: 's', profile: 'onbehalf', client, issuer: 'https://h' }, 'act', 300);
+  fc.assert(
+    fc.property(fc.array(calls, { minLength: 30, maxLength: 60 }), (list) => {
+      const keys = make();
+      for (const { token: at, tokenType, ...rest } of list) {
+        const token = tokens[at] ?? assert.fail();
+        const call: Call = {
+          ...rest,
+          subject: { token, tokenType, expiresAt: undefined },
+          subjectHash: String(at),
+          loginSession: undefined,
+          actor: undefined,
+          context: undefined,
+          signal: undefined,
+          refresh: false,
+          rejected: undefined,
+          mark: 0,
+        };
+        assert.equal(
+          keys.of(call),
+          make().of({ ...call, subject: { token: SecretValue.of('z'), tokenType, expiresAt: undefined } }),
+        );
+      }
+    }),
+    { numRuns: 50 },
+  );
 });
