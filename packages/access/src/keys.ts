@@ -58,7 +58,7 @@ function loadKey(jwk: unknown): VerificationKey | undefined {
   if (use !== undefined && use !== 'sig') return undefined;
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return undefined;
   // A private or symmetric key in a published set is everybody's.
-  if (kty === 'oct' || 'd' in jwk || 'k' in jwk) return undefined;
+  if (kty === 'oct' || 'd' in jwk) return undefined;
   if (kid !== undefined && typeof kid !== 'string') return undefined;
   if (alg !== undefined && (typeof alg !== 'string' || !isAsymmetric(alg))) return undefined;
   const key = importPublic(jwk);
