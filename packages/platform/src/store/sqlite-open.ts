@@ -8,7 +8,7 @@ import { isBusy, storeError } from './sqlite-error.ts';
 const dialect: Dialect = { int: 'integer', serial: 'integer primary key autoincrement', end: ') strict' };
 
 // A check reads the whole file, so a large one is checked only when the last process did not close it.
-const checkAlways = 256 * 1024 * 1024;
+const checkAlways = 32 * 1024 * 1024;
 
 /**
  * Holds the data directory for one process. The lock is the kernel's, on a second database file, so a process that was

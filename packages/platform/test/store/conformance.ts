@@ -147,6 +147,23 @@ export function storeConformance(name: string, open: () => Promise<StoreFixture>
     }
   });
 
+  check('a unit that fails at its last line gives its revisions and its place in the chain back', async ({ store }) => {
+    const unit = (key: string, audit: AuditBody[]) =>
+      store.commit({ statements: [], changes: [{ kind: 'K', key, op: 'put' }], audit });
+    const seen: string[] = [];
+    store.watch(0, (changes) => seen.push(...changes.map(({ revision, key }) => `${revision} ${key}`)));
+    const unfit: AuditBody = JSON.parse('{"body":"{}","index":{"at":null,"type":"decision","phase":"single"}}');
+    const results = await Promise.allSettled([unit('a', [line(1)]), unit('b', [line(2), unfit]), unit('c', [line(3)])]);
+    const outcome = results.map((r) =>
+      r.status === 'rejected' ? r.reason.code : [r.value.revision, r.value.audit[0]?.seq],
+    );
+    assert.deepEqual(outcome, [[1, 1], 'statement_invalid', [2, 2]]);
+    assert.deepEqual(seen, ['1 a', '2 c']);
+    const query = store.builder.selectFrom('audit_lines').select(['seq', 'prev', 'hash', 'body']).orderBy('seq');
+    const [first, second] = await store.read(query.compile());
+    assert.equal(second?.hash, testChain(store.writer, 2, first?.hash ?? '', line(3).body));
+  });
+
   check('watchers see every change once, in order, from any revision, before the commit resolves', async (fixture) => {
     const { store } = fixture;
     const put = (key: string) => store.commit({ statements: [], changes: [{ kind: 'Agent', key, op: 'put' }] });

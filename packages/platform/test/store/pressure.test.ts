@@ -37,7 +37,12 @@ test('disk full: everything of the transaction is rolled back, reads go on, and 
     changes: [{ kind: 'K', key, op: 'put' as const }],
     audit: [line(1)],
   });
-  const results = await Promise.allSettled([store.commit(unit('a')), put(store, 'beside'), store.commit(unit('b'))]);
+  const beside = {
+    statements: [{ query: putMeta(store, 'beside', 'v') }],
+    changes: [{ kind: 'K', key: 'beside', op: 'put' as const }],
+    audit: [line(1)],
+  };
+  const results = await Promise.allSettled([store.commit(beside), store.commit(unit('a')), store.commit(unit('b'))]);
   assert.deepEqual(
     results.map((result) => (result.status === 'rejected' ? result.reason.code : 'stored')),
     ['store_full', 'store_full', 'store_full'],

@@ -8,11 +8,12 @@ import { type VaultFixture, vaultFixture } from './fixture.ts';
 
 const where = (n: number) => ({ kind: 'Secret', uid: `u${n}`, field: 'token' });
 
-const fill = async ({ vault, store }: VaultFixture, count: number) => {
-  for (let n = 0; n < count; n++) {
-    await store.commit({ statements: await vault.seal(where(n), SecretValue.of(`value-${n}`)) });
-  }
-};
+const fill = ({ vault, store }: VaultFixture, count: number) =>
+  Promise.all(
+    Array.from({ length: count }, async (_, n) =>
+      store.commit({ statements: await vault.seal(where(n), SecretValue.of(`value-${n}`)) }),
+    ),
+  );
 
 const keyIds = async ({ store }: VaultFixture) =>
   (await store.read(store.builder.selectFrom('sealed').select('key_id').distinct().compile())).map((row) => row.key_id);
@@ -52,6 +53,17 @@ test('V5 50 readers and 10 writers notice nothing of a rotation, and the old key
   assert.deepEqual(fixture.vault.derive('cookie'), derived);
   assert.equal(fixture.vault.openInline(where(1), inline).reveal(), 'inline');
   assert.equal((await fixture.vault.unseal(where(249)))?.value.reveal(), 'value-249');
+});
+
+test('V5 what was sealed before a rotation and is committed after it is refused, not lost', async () => {
+  await using fixture = await vaultFixture();
+  const { vault, store } = fixture;
+  const sealed = await vault.seal(where(1), SecretValue.of('value-1'));
+  await vault.rewrap();
+  await assert.rejects(store.commit({ statements: sealed }), { code: 'precondition_failed', conflict: 'key_rotated' });
+  await store.commit({ statements: await vault.seal(where(1), SecretValue.of('value-1')) });
+  await fixture.reopen();
+  assert.equal((await fixture.vault.unseal(where(1)))?.value.reveal(), 'value-1');
 });
 
 test('V5 a damaged row does not stop a rotation', async () => {
