@@ -11,5 +11,6 @@ export type { AuditEntry, AuditPrincipal, AuditTarget, AuditType, Json } from '.
 export { AuditError, type AuditErrorCode } from './error.ts';
 export { cleanText } from './line.ts';
 export type { AuditFilter, StoredLine } from './query.ts';
+export type { StoredEntry } from './search.ts';
 export type { Tampered, Verified } from './verify.ts';
 export { type Checkpoint, fileWitness, type Witness } from './witness.ts';

@@ -1,5 +1,6 @@
-import type { AuditBody, AuditIndex } from '../store/index.ts';
+import type { AuditBody } from '../store/index.ts';
 import type { AuditEntry } from './entry.ts';
+import { indexOf } from './search.ts';
 
 const maxText = 1_024;
 const maxItems = 50;
@@ -59,58 +60,23 @@ function clean(value: unknown, depth: number): unknown {
   return Object.fromEntries(result);
 }
 
-// What goes first when a line is too long; who, when and what happened stays.
-const expendable = ['data', 'tool', 'chain', 'target'] as const;
+// What goes first when a line is too long. Who, when and what happened stays, and what a line is searched by.
+const shorter: readonly ((entry: Partial<AuditEntry>) => object)[] = [
+  () => ({ data: undefined }),
+  ({ tool }) => ({ tool: tool && { server: tool.server, name: tool.name } }),
+  () => ({ chain: undefined }),
+  ({ target }) => ({ target: target && { kind: target.kind, uid: target.uid, server: target.server } }),
+  ({ principal: p }) => ({ principal: p && { issuer: p.issuer, subject: p.subject, sid: p.sid, jti: p.jti } }),
+];
 
 /** @param at ISO 8601 */
-export function line(entry: AuditEntry, at: string): AuditBody {
-  const { type, phase, ...rest } = entry;
-  const fields = { v: 1, at, type, phase, ...(clean(rest, maxDepth) as Partial<AuditEntry>) };
+export function line({ type, phase, ...rest }: AuditEntry, at: string): AuditBody {
+  let fields = { v: 1, at, type, phase, ...(clean(rest, maxDepth) as Partial<AuditEntry>) };
   let body = JSON.stringify(fields);
-  const omitted: string[] = [];
-  for (const name of expendable) {
+  for (const shorten of shorter) {
     if (body.length <= maxBody) break;
-    if (fields[name] === undefined) continue;
-    omitted.push(name);
-    body = JSON.stringify({ ...fields, ...Object.fromEntries(omitted.map((key) => [key, undefined])), omitted });
+    fields = { ...fields, ...shorten(fields) };
+    body = JSON.stringify({ ...fields, omitted: true });
   }
-  if (body.length > maxBody) {
-    const { principal, ref, session, turn, call, outcome, code } = fields;
-    const who = principal && { issuer: principal.issuer, subject: principal.subject };
-    body = JSON.stringify({
-      v: 1,
-      at,
-      type,
-      phase,
-      ref,
-      principal: who,
-      session,
-      turn,
-      call,
-      outcome,
-      code,
-      omitted: true,
-    });
-  }
-  return { body, index: index(fields, at, entry) };
-}
-
-function index(fields: Partial<AuditEntry>, at: string, { type, phase }: AuditEntry): AuditIndex {
-  const { principal, agent, tool, target } = fields;
-  const values = {
-    iss: principal?.issuer,
-    sub: principal?.subject,
-    agent: agent === undefined ? undefined : `${agent.namespace}/${agent.name}`,
-    server: tool?.server ?? target?.server,
-    session: fields.session,
-    turn: fields.turn,
-    call: fields.call,
-    jti: principal?.jti,
-    requestId: fields.requestId,
-    record: fields.record,
-    decision: fields.decision ?? (type === 'decision' ? fields.outcome : undefined),
-    ref: fields.ref,
-  };
-  const present = Object.entries(values).filter(([, value]) => value !== undefined);
-  return { at, type, phase, ...Object.fromEntries(present) };
+  return { body, index: indexOf(fields) };
 }

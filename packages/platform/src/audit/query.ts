@@ -1,6 +1,6 @@
 import type { AuditLineRow, Store } from '../store/index.ts';
-import type { AuditEntry } from './entry.ts';
 import { cleanText } from './line.ts';
+import type { StoredEntry } from './search.ts';
 
 export interface AuditFilter {
   turn?: string;
@@ -34,7 +34,7 @@ export interface StoredLine {
   at: string;
   /** The exact hashed text. */
   body: string;
-  entry: AuditEntry & { at: string };
+  entry: StoredEntry;
   cursor: string;
 }
 
@@ -79,11 +79,11 @@ function stored(row: AuditLineRow): StoredLine {
 }
 
 // A line that somebody made unreadable is still shown; `verify` says what it is.
-function parse(body: string, { at, type, phase }: AuditLineRow): StoredLine['entry'] {
+function parse(body: string, { at, type, phase }: AuditLineRow): StoredEntry {
   try {
-    return JSON.parse(body) as StoredLine['entry'];
+    return JSON.parse(body) as StoredEntry;
   } catch {
-    return { at, type, phase, reason: 'unreadable' } as StoredLine['entry'];
+    return { at, type, phase, reason: 'unreadable' } as StoredEntry;
   }
 }
 

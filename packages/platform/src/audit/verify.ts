@@ -2,6 +2,7 @@ import type { AuditLineRow, Store } from '../store/index.ts';
 import { chainHash, checkpointHash } from './chain.ts';
 import { parseCheckpoint, type Signer, sameCheckpoint } from './checkpoint.ts';
 import { diagnose } from './diagnose.ts';
+import { sameIndex } from './search.ts';
 import type { Checkpoint } from './witness.ts';
 
 export interface Verified {
@@ -90,7 +91,8 @@ async function verifyWriter(
   writer: string,
   anchors: ReadonlyMap<number, string>,
 ): Promise<number | Tampered> {
-  const last = Math.max(0, ...anchors.keys());
+  let last = 0;
+  for (const seq of anchors.keys()) last = Math.max(last, seq);
   let seq = 0;
   let prev = '';
   let proven = 0;
@@ -102,6 +104,7 @@ async function verifyWriter(
       if (row.seq !== expected || row.prev !== prev || row.hash !== hash) {
         return { ok: false, writer, seq: expected, reason: await diagnose(store, row, expected, prev) };
       }
+      if (!sameIndex(row)) return { ok: false, writer, seq: expected, reason: 'edited' };
       const anchor = anchors.get(expected);
       if (anchor !== undefined && anchor !== hash) {
         return { ok: false, writer, seq: proven + 1, upTo: expected, reason: 'edited' };

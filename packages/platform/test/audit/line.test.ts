@@ -51,13 +51,27 @@ test('any entry makes a line of bounded size that parses and keeps who and what'
   );
 });
 
-test('a line that is far too long loses its data and says so', () => {
+test('a line that is far too long loses its bulk and says so, but never who it is about and how it is found', () => {
   const long = Array.from({ length: 50 }, () => 'x'.repeat(1_000));
-  const cut = JSON.parse(line(entry({ turn: 't1', data: { long } }), at).body);
-  assert.deepEqual([cut.turn, cut.omitted, cut.data], ['t1', ['data'], undefined]);
-  const principal = { issuer: 'i', subject: 's', amr: long };
-  const core = JSON.parse(line(entry({ turn: 't1', principal }), at).body);
-  assert.deepEqual([core.turn, core.omitted, core.principal], ['t1', true, { issuer: 'i', subject: 's' }]);
+  const fields = {
+    turn: 't1',
+    principal: { issuer: 'i', subject: 's', jti: 'j', amr: long },
+    agent: { uid: 'u', namespace: 'default', name: 'a' },
+    chain: long.map((uid) => ({ agent: 'a', uid })),
+    target: { server: 'default/orders', audience: long },
+    tool: { server: 'default/orders', name: 'list', arguments: long },
+    data: { long },
+  };
+  const short = line(
+    entry({ ...fields, principal: { issuer: 'i', subject: 's', jti: 'j' }, chain: [], target: {}, data: {} }),
+    at,
+  );
+  const cut = line(entry(fields), at);
+  const kept = JSON.parse(cut.body);
+  assert.ok(cut.body.length < 32_768);
+  assert.deepEqual([kept.omitted, kept.data, kept.chain, kept.principal.subject], [true, undefined, undefined, 's']);
+  assert.deepEqual(cut.index, short.index);
+  assert.equal(JSON.parse(line(entry({ data: { long }, tool: fields.tool }), at).body).tool.arguments, undefined);
 });
 
 test('a hostile megabyte costs one pass', () => {

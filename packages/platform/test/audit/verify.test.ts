@@ -56,6 +56,11 @@ const attacks: [string, { seq: number; reason: string }, (db: DatabaseSync, writ
     (db, writer) => db.prepare("update audit_lines set hash = 'x' where writer = ? and seq = 5").run(writer),
   ],
   [
+    'a line hidden from the search',
+    { seq: 5, reason: 'edited' },
+    (db, writer) => db.prepare("update audit_lines set sub = 'mallory' where writer = ? and seq = 5").run(writer),
+  ],
+  [
     'a deleted line',
     { seq: 4, reason: 'deleted' },
     (db, writer) => db.prepare('delete from audit_lines where writer = ? and seq = 4').run(writer),
