@@ -1,0 +1,19 @@
+export type IdentityErrorCode =
+  | 'user_exists'
+  | 'user_not_found'
+  | 'invalid_user' // subject, password or role cannot be used
+  | 'role_not_local' // roles of another issuer's people come with their tokens
+  | 'login_failed' // the sign-in cannot be completed; begin again
+  | 'not_ours' // a request to another server through the in-process fetch
+  | 'closed';
+
+/** No message or cause of it holds a token, password or assertion. */
+export class IdentityError extends Error {
+  override readonly name = 'IdentityError';
+  readonly code: IdentityErrorCode;
+
+  constructor(code: IdentityErrorCode, message: string, options: { cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+  }
+}

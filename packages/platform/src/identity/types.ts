@@ -1,0 +1,183 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IssuerConfig, Principal, PrincipalLookup, Role } from '@onbehalf/access';
+import type { SecretValue } from '@onbehalf/secret-value';
+import type { ActorSource, PrivateKeyJwt, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
+import type { Audit } from '../audit/index.ts';
+import type { Egress } from '../egress/index.ts';
+import type { Registry, Store } from '../store/index.ts';
+import type { Vault } from '../vault/index.ts';
+
+export interface PrincipalName {
+  issuer: string;
+  subject: string;
+}
+
+export interface AgentName {
+  uid: string;
+  namespace: string;
+  name: string;
+}
+
+/** May this person run this agent, and is this server bound to it? `server` is undefined for a delegation. */
+export interface TargetQuestion {
+  subject: PrincipalName;
+  agent: AgentName;
+  server: { uid: string; namespace: string; name: string } | undefined;
+  /** The agents above the one that acts, nearest first. */
+  chain: readonly AgentName[];
+}
+
+export interface IdentityOptions {
+  /** Origin of the installation, and the issuer's name. */
+  publicUrl: string;
+  /** Names cookies, so that two installations on one host do not share them. */
+  installation: string;
+  store: Store;
+  vault: Vault;
+  audit: Audit;
+  registry: Registry;
+  egress: Egress;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  /** Default: whether `publicUrl` is https. */
+  secureCookies?: boolean;
+  authorizeTarget(question: TargetQuestion): boolean;
+  /** Other issuers whose tokens may be exchanged here, and the legacy ones whose subjects are minted. */
+  trustedIssuers?: () => readonly IssuerConfig[];
+  /** Takes note of a failure that a client is only told as `server_error`. */
+  onError?: (error: unknown) => void;
+}
+
+export interface UserInput {
+  subject: string;
+  name?: string;
+  email?: string;
+  role: Role;
+  password?: SecretValue;
+}
+
+export interface UserView extends PrincipalName {
+  kind: 'person' | 'service' | 'workload';
+  name?: string;
+  email?: string;
+  role?: Role;
+  disabled: boolean;
+  /** ISO 8601 */
+  createdAt: string;
+  /** ISO 8601 */
+  lastSeen?: string;
+}
+
+/** Local people of the embedded issuer; of other issuers' people only role and `disabled` are kept. Every change is audited. */
+export interface Users {
+  /** @throws IdentityError `user_exists`, `invalid_user` */
+  create(user: UserInput, by?: PrincipalName): Promise<UserView>;
+  /** Creates the user where there is none; leaves one that is there as it is. */
+  ensure(user: UserInput, by?: PrincipalName): Promise<UserView>;
+  /** The principals of every issuer. */
+  list(): Promise<UserView[]>;
+  /** @throws IdentityError `user_not_found`, `role_not_local` */
+  setRole(issuer: string, subject: string, role: Role, by?: PrincipalName): Promise<void>;
+  /** Also of a principal that was never seen. Ends logins, refresh tokens and links when it disables. */
+  disable(issuer: string, subject: string, disabled: boolean, by?: PrincipalName): Promise<void>;
+  /** @throws IdentityError `user_not_found`, `invalid_user` */
+  setPassword(subject: string, password: SecretValue, by?: PrincipalName): Promise<void>;
+}
+
+export interface LoginLink {
+  token: SecretValue;
+  /** `publicUrl/login/link#TOKEN` */
+  url: SecretValue;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+export interface LoginSession {
+  principal: Principal;
+  subject: SubjectSource;
+  /** What unsafe requests must repeat in `x-onbehalf-csrf`. */
+  csrf: string;
+  idHash: string;
+}
+
+/** The console's logins: tokens stay here, the browser holds a cookie that means nothing elsewhere. */
+export interface LoginSessions {
+  readonly cookieName: string;
+  /** An authorization request of the client `console`. `returnTo` is a path of ours, `/ui/` by default. */
+  begin(returnTo?: string): Promise<{ location: string; setCookie: string }>;
+  /** `cookies`: the request's Cookie header. @throws IdentityError `login_failed` */
+  callback(url: string, cookies: string | undefined): Promise<{ setCookie: string[]; location: string }>;
+  authenticate(cookie: SecretValue): Promise<LoginSession | undefined>;
+  /** Ends this login only. */
+  logout(cookie: SecretValue): Promise<{ setCookie: string[] }>;
+}
+
+export interface Ticket {
+  principal: Principal;
+  subject: SubjectSource | undefined;
+  loginIdHash?: string;
+}
+
+/** One WebSocket each: 30 s, one agent, one use. */
+export interface Tickets {
+  /** `login`: the cookie session or the bearer's subject that asks. A bearer's token is kept in memory only. */
+  create(
+    principal: Principal,
+    agentUid: string,
+    login?: { loginSession?: string | undefined; subject?: SubjectSource | undefined },
+  ): Promise<SecretValue>;
+  redeem(ticket: SecretValue, agentUid: string): Promise<Ticket | undefined>;
+}
+
+/** What the tools room asks of the embedded issuer. */
+export interface PlatformClient {
+  readonly publicUrl: string;
+  readonly client: PrivateKeyJwt;
+  readonly workload: WorkloadSource;
+  actorFor(agent: AgentName): ActorSource;
+  readonly fetch: typeof globalThis.fetch;
+  readonly doorAudiences: readonly string[];
+}
+
+/** Requests at the token endpoint, those over the socket included. */
+export interface TokenServiceCounts {
+  exchanges: number;
+  delegations: number;
+  workloads: number;
+  refused: number;
+}
+
+export interface Principals extends PrincipalLookup {
+  /** For decisions on behalf of somebody whose token was verified a while ago. */
+  disabled(): readonly PrincipalName[];
+  /** Called after the view has taken a change over. */
+  onChange(listener: () => void): () => void;
+}
+
+export interface Identity {
+  readonly issuer: string;
+  /** Answers what is below /oidc, /sts, /jwks, /.well-known and /login/link, /login/assets; false: not ours. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+  /** Our own endpoints without a socket; anything else is refused. */
+  readonly fetch: typeof globalThis.fetch;
+  issuerConfig(): IssuerConfig;
+  readonly principals: Principals;
+  readonly platform: PlatformClient;
+  readonly users: Users;
+  readonly loginLinks: {
+    /** @throws IdentityError `user_not_found` */
+    create(subject: string, by?: PrincipalName): Promise<LoginLink>;
+  };
+  readonly sessions: LoginSessions;
+  readonly tickets: Tickets;
+  /** The token that was presented, until it ends; then `current` rejects with `user_token_required`. */
+  subjectOfBearer(principal: Principal, token: SecretValue): SubjectSource;
+  /** A token minted for the token service alone; undefined unless the issuer's `mintSubject` is on. */
+  subjectOfLegacy(principal: Principal): SubjectSource | undefined;
+  /** Keeps people of other issuers in the list of users: at most one write per principal and hour. */
+  noteSeen(principal: Principal): Promise<void>;
+  counts(): TokenServiceCounts;
+  /** New signing keys; the old ones verify until their tokens have ended. */
+  rotateKeys(by?: PrincipalName): Promise<void>;
+  close(): Promise<void>;
+}
