@@ -9,7 +9,7 @@ export function readClaims(payload: Record<string, unknown>): TokenClaims {
   const scope = readScope(payload.scope ?? payload.scp);
   return {
     aud: readAudience(payload.aud),
-    ...pick(payload, ['iss', 'sub', 'azp', 'client_id', 'sid', 'jti', 'tid', 'oid'], 'string'),
+    ...pick(payload, ['iss', 'sub', 'azp', 'client_id', 'sid', 'jti', 'tid', 'oid', 'uid', 'cid', 'appid'], 'string'),
     ...pick(payload, ['iat', 'nbf', 'exp'], 'number'),
     ...(scope === undefined ? {} : { scope }),
     ...(subId === undefined ? {} : { sub_id: pick(subId, ['format', 'iss', 'sub'], 'string') }),

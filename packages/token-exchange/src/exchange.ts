@@ -84,6 +84,8 @@ class Exchange implements TokenExchange {
     if (!profile.delegations.includes(delegation)) {
       throw misconfigured(`the profile ${profile.name} cannot name the agent by ${delegation}`);
     }
+    const problem = profile.configProblem(service);
+    if (problem !== undefined) throw misconfigured(problem);
     const fetcher = options.fetch ?? globalThis.fetch;
     const maxLifetime = service.maxLifetime ?? 300;
     const timeout = options.timeouts?.attempt ?? 5000;

@@ -52,6 +52,7 @@ export async function negotiate(n: Negotiation, call: Call, signal: AbortSignal)
     const expectation: Expectation = {
       kind: call.kind,
       profile: n.profile,
+      service: n.service,
       issuer,
       client: call.client.id,
       target: call.target,
@@ -104,6 +105,9 @@ async function formOf(
   }
   if (n.delegation === 'act' && call.actor === undefined) {
     throw misconfigured('delegation needs an actor; set delegation to "none" where the agent is not to be named');
+  }
+  if ((call.actorIdentity?.chain?.length ?? 0) >= profile.maxActors) {
+    throw misconfigured(`this token service names at most ${profile.maxActors} agents in a chain`);
   }
   const actor = call.actor && (await actorToken(call.actor, call.agent, issuer, signal));
   const requestedTokenType = kind === 'delegation' ? profile.delegationTokenType : service.requestedTokenType;

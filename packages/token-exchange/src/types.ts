@@ -148,6 +148,9 @@ export interface TokenClaims {
   readonly may_act?: { readonly sub?: string; readonly iss?: string };
   readonly azp?: string;
   readonly client_id?: string;
+  /** The client's id at Entra (v1) and Okta. */
+  readonly appid?: string;
+  readonly cid?: string;
   readonly scope?: string;
   readonly sid?: string;
   readonly jti?: string;
@@ -156,6 +159,8 @@ export interface TokenClaims {
   readonly exp?: number;
   readonly tid?: string;
   readonly oid?: string;
+  /** Okta's stable id of a person. */
+  readonly uid?: string;
 }
 
 export type Verification = 'signature' | 'introspection' | 'none';

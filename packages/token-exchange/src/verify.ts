@@ -2,12 +2,20 @@ import { actorChain } from './claims.ts';
 import { TokenExchangeError } from './errors.ts';
 import type { Profile } from './profiles/profile.ts';
 import { type PreparedTarget, sameSet } from './target.ts';
-import type { ActorIdentity, Delegation, ExchangeKind, PrincipalRef, TokenClaims } from './types.ts';
+import type {
+  ActorIdentity,
+  Delegation,
+  ExchangeKind,
+  PrincipalRef,
+  TokenClaims,
+  TokenServiceConfig,
+} from './types.ts';
 
 /** What the answer must say. */
 export interface Expectation {
   readonly kind: ExchangeKind;
   readonly profile: Profile;
+  readonly service: TokenServiceConfig;
   readonly issuer: string;
   readonly client: string;
   readonly target: PreparedTarget;
@@ -70,7 +78,8 @@ function audienceIsTheTarget({ aud }: TokenClaims, { target }: Expectation): boo
 }
 
 function subjectIsTheCaller(claims: TokenClaims, expected: Expectation): boolean {
-  if (expected.principal !== undefined) return expected.profile.subjectMatches(claims, expected.principal);
+  if (expected.principal !== undefined)
+    return expected.profile.subjectMatches(claims, expected.principal, expected.service);
   return expected.workloadSubject === undefined || claims.sub === expected.workloadSubject;
 }
 

@@ -7,6 +7,7 @@ export const onbehalf: Profile = {
   name: 'onbehalf',
   delegations: ['act', 'none'],
   delegationTokenType: 'urn:onbehalf:token-type:delegation',
+  maxActors: 5,
   targetProblem: ({ audience, resource }) =>
     audience.length > 1 || resource.length > 1
       ? 'this token service takes one audience and one resource at most'

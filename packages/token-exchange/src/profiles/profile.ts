@@ -40,12 +40,16 @@ export interface Profile {
   readonly delegations: readonly Delegation[];
   /** The URN of tokens for child agents, where the service can nest actors. */
   readonly delegationTokenType: string | undefined;
+  /** Why this configuration cannot work. */
+  readonly configProblem: (service: TokenServiceConfig) => string | undefined;
+  /** Actors that a token can name, the one that calls included. */
+  readonly maxActors: number;
   /** Why the target cannot be expressed here. */
   readonly targetProblem: (target: PreparedTarget) => string | undefined;
   readonly exchangeForm: (input: ExchangeInput) => readonly FormField[];
   readonly workloadForm: (input: WorkloadInput) => readonly FormField[];
   readonly workloadNeedsAssertion: boolean;
-  readonly subjectMatches: (claims: TokenClaims, principal: PrincipalRef) => boolean;
+  readonly subjectMatches: (claims: TokenClaims, principal: PrincipalRef, service: TokenServiceConfig) => boolean;
   /** The `sub` of a token that stands for no person; undefined where the service does not promise one. */
   readonly workloadSubject: (client: string, assertedSubject: string | undefined) => string | undefined;
   readonly party: (claims: TokenClaims) => string | undefined;

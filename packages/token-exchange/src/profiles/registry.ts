@@ -1,10 +1,25 @@
 import { misconfigured } from '../errors.ts';
 import type { ProfileName } from '../types.ts';
+import { auth0 } from './auth0.ts';
+import { dex } from './dex.ts';
+import { entraObo } from './entra-obo.ts';
+import { keycloak } from './keycloak.ts';
+import { okta } from './okta.ts';
 import { onbehalf } from './onbehalf.ts';
 import type { Profile } from './profile.ts';
 import { rfc8693 } from './rfc8693.ts';
+import { zitadel } from './zitadel.ts';
 
-const profiles: Partial<Record<ProfileName, Profile>> = { rfc8693, onbehalf };
+const profiles: Readonly<Record<ProfileName, Profile>> = {
+  rfc8693,
+  onbehalf,
+  keycloak,
+  'entra-obo': entraObo,
+  okta,
+  auth0,
+  zitadel,
+  dex,
+};
 
 /** Chosen by name; nothing is guessed from what a server looks like. */
 export function profileOf(name: ProfileName): Profile {

@@ -13,6 +13,8 @@ export const rfc8693: Profile = {
   defaultDelegation: () => 'act',
   delegations: ['act', 'azp', 'none'],
   delegationTokenType: undefined,
+  configProblem: () => undefined,
+  maxActors: Number.POSITIVE_INFINITY,
   targetProblem: () => undefined,
   exchangeForm: (input) => [...exchangeFields(input), ...targetFields(input.target)],
   workloadForm: (input) => [...workloadFields(input), ...targetFields(input.target)],
@@ -82,6 +84,9 @@ const BY_ERROR: Readonly<Record<string, TokenExchangeErrorCode>> = {
   consent_required: 'interaction_required',
   temporarily_unavailable: 'sts_unavailable',
   server_error: 'sts_unavailable',
+  // RFC 9449 section 5: the service wants a key-bound token, which is not asked for yet
+  invalid_dpop_proof: 'invalid_request_configuration',
+  use_dpop_nonce: 'invalid_request_configuration',
 };
 
 const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
@@ -90,6 +95,11 @@ const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
   404: 'invalid_request_configuration',
   405: 'invalid_request_configuration',
 };
+
+/** One value that the answer's audience is compared with, whether or not it is sent. */
+export function needsAudience({ audience }: PreparedTarget): string | undefined {
+  return audience.length === 0 ? 'this token service needs an audience; a resource alone does not limit it' : undefined;
+}
 
 export function standardCode({ kind, status, error }: ServiceFailure): TokenExchangeErrorCode {
   const code = (error === undefined ? undefined : BY_ERROR[error]) ?? BY_STATUS[status] ?? 'untrusted_response';

@@ -15,12 +15,16 @@ export const ISSUE_ANOMALIES = {
   extra_audience: ({ claims }) => set(claims, { aud: [claims.aud, OTHER].flat() }),
   no_audience: ({ claims }) => drop(claims, 'aud'),
   nested_audience: ({ claims }) => set(claims, { aud: [[claims.aud].flat()] }),
-  other_subject: ({ claims }) =>
-    set(claims, { sub: 'mallory', oid: 'mallory', sub_id: { ...Object(claims.sub_id), sub: 'mallory' } }),
-  other_subject_issuer: ({ claims }) =>
-    set(claims, { tid: 'other-tenant', sub_id: { ...Object(claims.sub_id), iss: 'https://other-issuer.example' } }),
-  no_subject: ({ claims }) => drop(claims, 'sub', 'sub_id', 'oid'),
-  other_azp: ({ claims }) => set(claims, { azp: 'another-client', client_id: 'another-client' }),
+  other_subject: ({ claims }) => {
+    replace(claims, 'mallory', 'sub', 'oid', 'uid');
+    if (claims.sub_id) set(claims, { sub_id: { ...Object(claims.sub_id), sub: 'mallory' } });
+  },
+  other_subject_issuer: ({ claims }) => {
+    replace(claims, 'other-tenant', 'tid');
+    if (claims.sub_id) set(claims, { sub_id: { ...Object(claims.sub_id), iss: 'https://other-issuer.example' } });
+  },
+  no_subject: ({ claims }) => drop(claims, 'sub', 'sub_id', 'oid', 'uid'),
+  other_azp: ({ claims }) => replace(claims, 'another-client', 'azp', 'client_id', 'cid', 'appid'),
   no_azp: ({ claims }) => drop(claims, 'azp', 'client_id', 'appid', 'cid'),
   no_act: ({ claims }) => drop(claims, 'act'),
   other_act: ({ claims }) => set(claims, { act: { sub: 'agent:default/other' } }),
@@ -93,6 +97,11 @@ export function isReplyAnomaly(anomaly: Anomaly): anomaly is ReplyAnomaly {
 
 function set<T extends object>(target: T, values: Partial<Record<keyof T, unknown>>): void {
   Object.assign(target, values);
+}
+
+/** Where they are there at all. */
+function replace(target: Record<string, unknown>, value: string, ...names: string[]): void {
+  for (const name of names) if (name in target) target[name] = value;
 }
 
 function drop(target: Record<string, unknown>, ...names: string[]): void {

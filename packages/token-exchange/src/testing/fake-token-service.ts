@@ -4,19 +4,10 @@ import { SecretValue } from '@onbehalf/secret-value';
 import type { ActorSource, SubjectSource, WorkloadSource } from '../types.ts';
 import { type Anomaly, ISSUE_ANOMALIES, type Issue, isReplyAnomaly, type RefusalAnomaly } from './anomalies.ts';
 import { type AuthenticatedClient, checkClient, type FakeClient } from './client-check.ts';
+import type { Dialect } from './dialects.ts';
 import { type GrantSettings, introspectionOf, issueFor } from './grants.ts';
 import { makeKeys, signWith } from './keys.ts';
 import { misbehave, sendJson } from './replies.ts';
-
-export interface Dialect {
-  /** Refuses as the real server would; undefined lets the request through. */
-  refuse?(form: URLSearchParams, client: AuthenticatedClient): RefusalAnomaly | undefined;
-  /** Changes the request to what the real server understands. */
-  read?(form: URLSearchParams): URLSearchParams;
-  /** Changes the answer to what the real server says. */
-  issue?(issue: Issue, form: URLSearchParams, client: AuthenticatedClient): void;
-  readonly badClient?: RefusalAnomaly;
-}
 
 export interface FakeOptions {
   /** Default: one client `platform` with the secret `platform-secret`. */
@@ -161,7 +152,7 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     if (refusal) return refuse(response, refusal);
     const form = dialect?.read?.(sent) ?? sent;
     const issue = await issueFor(form, client, keys, platform, settings);
-    if ('error' in issue) return refuse(response, issue);
+    if ('error' in issue) return refuse(response, dialect?.badSubject ?? issue);
     dialect?.issue?.(issue, sent, client);
     issue.body.access_token = 'to be signed';
     if (typeof anomaly === 'string') ISSUE_ANOMALIES[anomaly](issue);

@@ -4,8 +4,10 @@
  */
 export type { Anomaly, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
 export type { FakeClient } from './client-check.ts';
+export { type Dialect, dialects } from './dialects.ts';
 export {
   type FakeOptions,
+  type FakePerson,
   type FakeTokenService,
   type RecordedRequest,
   startFakeTokenService,
