@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { statSync, truncateSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { chainHash } from '../../src/audit/index.ts';
@@ -219,5 +220,25 @@ test('a witness that cannot be reached is said, and catches up later', async () 
   await fixture.audit.checkpoint();
   assert.equal(fixture.audit.witness, 'agrees');
   assert.equal((await real.read()).length, 3);
+  assert.equal((await fixture.audit.verify()).ok, true);
+});
+
+test('a witness line that was cut by a power failure is written again, and spoils no other', async () => {
+  await using fixture = await auditFixture();
+  const witness = witnessOf(fixture);
+  await fixture.restart({ witness });
+  await append(fixture, 1);
+  await fixture.audit.checkpoint();
+  const whole = await witness.read();
+  assert.ok(whole.length > 1);
+  truncateSync(fixture.witnessPath, statSync(fixture.witnessPath).size - 9);
+  assert.deepEqual(await witness.read(), whole.slice(0, -1));
+  await fixture.restart({ witness });
+  assert.equal(fixture.audit.witness, 'agrees');
+  const seqs = (await witness.read()).map((checkpoint) => checkpoint.seq);
+  assert.deepEqual(
+    seqs,
+    seqs.map((_, n) => n + 1),
+  );
   assert.equal((await fixture.audit.verify()).ok, true);
 });
