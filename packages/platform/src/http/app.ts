@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { authenticate, LOCAL_ADMIN } from './authenticate.ts';
+import { createNodeServer } from './node-server.ts';
+import { openApi } from './openapi.ts';
+import { HttpProblem, problemBody, toProblem } from './problems.ts';
+import { createRefusalLog } from './refusals.ts';
+import type { Route } from './route.ts';
+import { routes } from './routes/index.ts';
+import { securityHeaders } from './security-headers.ts';
+import type { Caller, Services } from './services.ts';
+import { attachWebSocket } from './websocket.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller | undefined;
+    found: unknown;
+    checkedQuery: unknown;
+  }
+}
+
+const BODY_LIMIT = 1_310_720;
+const OPEN = new Set(['/healthz', '/readyz', '/api/healthcheck']);
+
+export interface Listener {
+  app: FastifyInstance;
+  /** Tells every socket to come back later, and closes them. */
+  closeSockets(): void;
+}
+
+/** One application for one listener: the TCP port, or the administration socket, whose callers are `local-admin`. */
+export async function createApp(services: Services, kind: 'tcp' | 'local'): Promise<Listener> {
+  const refusals = createRefusalLog(services);
+  let api: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  const server = await createNodeServer(services, kind, (request, response) => api?.(request, response));
+  const app = Fastify({
+    bodyLimit: BODY_LIMIT,
+    genReqId: () => randomUUID(),
+    logger: false,
+    routerOptions: { maxParamLength: 256 },
+    frameworkErrors: (_error, request, reply) => {
+      const known = request.headers.authorization !== undefined;
+      return sendProblem(
+        reply as unknown as FastifyReply,
+        new HttpProblem(known ? 'invalid_request' : 'unauthenticated', 'the address is malformed'),
+      );
+    },
+    serverFactory: (handler) => {
+      api = handler;
+      return server;
+    },
+  });
+
+  app.addHook('onRequest', async (request, reply) => {
+    for (const [name, value] of Object.entries(securityHeaders(services, 'api'))) reply.header(name, value);
+    reply.header('x-request-id', request.id);
+    if (OPEN.has(request.url.split('?')[0] ?? '')) return;
+    try {
+      request.caller =
+        kind === 'local'
+          ? { principal: LOCAL_ADMIN, subject: undefined, address: 'local' }
+          : await authenticate(services, request.raw, false);
+      const definition = request.routeOptions.config as { route?: Route };
+      await authorize(services, request, definition.route, kind);
+    } catch (error) {
+      const problem = toProblem(error);
+      refusals.note(request, problem, error);
+      return sendProblem(reply, problem);
+    }
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error);
+    if (problem.code === 'internal')
+      services.log.error({ err: redactedError(error), requestId: request.id }, 'request failed');
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, new HttpProblem('not_found', 'there is no such address')),
+  );
+  app.removeContentTypeParser('text/plain');
+
+  app.get('/healthz', async () => ({ status: 'ok' }));
+  app.get('/readyz', async () => ({ status: 'ok' }));
+  app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(services.now()).toISOString() }));
+  const document = openApi(services.version);
+  app.get('/api/openapi.json', async () => document);
+  for (const definition of routes) {
+    if (definition.localOnly && kind !== 'local') continue;
+    app.route({
+      method: definition.method,
+      url: `/api${definition.path}`,
+      config: { route: definition },
+      ...(definition.bodyLimit !== undefined && { bodyLimit: definition.bodyLimit }),
+      handler: (request, reply) => answer(services, definition, request, reply),
+    });
+  }
+  const sockets = kind === 'tcp' ? attachWebSocket(services, server, refusals) : undefined;
+  await app.ready();
+  return { app, closeSockets: () => sockets?.close() };
+}
+
+async function authorize(
+  services: Services,
+  request: FastifyRequest,
+  definition: Route | undefined,
+  kind: 'tcp' | 'local',
+) {
+  const { caller } = request;
+  if (!caller) throw new HttpProblem('unauthenticated', 'sign in');
+  // Before any look-up: who is inactive learns nothing.
+  const active = services.policy.decide(caller.principal, 'list', { kind: 'Server' });
+  if (caller.principal.role === 'INACTIVE' || active.rule === 'inactive')
+    throw new HttpProblem('forbidden', active.reason);
+  if (!definition) return;
+  if (definition.localOnly && kind !== 'local') throw new HttpProblem('not_found', 'there is no such address');
+  const query = definition.query ? definition.query.parse(request.query) : {};
+  request.checkedQuery = query;
+  const { question, found } = await definition.authorize({
+    services,
+    caller,
+    params: request.params as Record<string, string>,
+    query: query as never,
+    requestId: request.id,
+    raw: request,
+  });
+  const decision = services.policy.decide(caller.principal, question.action, question.resource, question.context);
+  if (decision.effect === 'hide') throw new HttpProblem('not_found', 'there is no such thing, or you may not see it');
+  if (decision.effect === 'deny') throw new HttpProblem('forbidden', decision.reason);
+  request.found = found;
+}
+
+async function answer(services: Services, definition: Route, request: FastifyRequest, reply: FastifyReply) {
+  const { caller } = request;
+  if (!caller) throw new HttpProblem('unauthenticated', 'sign in');
+  const body = definition.body ? definition.body.parse(request.body ?? {}) : undefined;
+  const result = await definition.handle({
+    services,
+    caller,
+    params: request.params as Record<string, string>,
+    query: request.checkedQuery,
+    body,
+    found: request.found,
+    requestId: request.id,
+    raw: request,
+    reply,
+  });
+  if (reply.sent || reply.raw.headersSent) return reply;
+  const [status] = Object.keys(definition.responses);
+  if (reply.statusCode === 200 && status !== undefined) reply.code(Number(status));
+  return reply.send(result);
+}
+
+export function sendProblem(reply: FastifyReply, problem: HttpProblem): FastifyReply {
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="onbehalf"');
+  return reply
+    .code(problem.status)
+    .headers(problem.headers)
+    .type('application/problem+json')
+    .send(JSON.stringify(problemBody(problem)));
+}
+
+/** Only what helps to find the line; messages of libraries may hold what was sent. */
+function redactedError(error: unknown) {
+  return error instanceof Error
+    ? { name: error.name, stack: error.stack?.split('\n').slice(1, 6).join('\n') }
+    : { name: typeof error };
+}

@@ -1,0 +1,44 @@
+import { once } from 'node:events';
+import type { SessionEvent, SessionView } from '@onbehalf/resources';
+import type { FastifyReply } from 'fastify';
+import type { Services } from './services.ts';
+
+const COMMENT_MS = 15_000;
+
+/** Writes events as server-sent events, `id` being `seq`, until `ends` says so or the client leaves. */
+export async function streamEvents(
+  services: Services,
+  reply: FastifyReply,
+  session: SessionView,
+  after: number,
+  ends: (event: SessionEvent) => boolean,
+  onlyTurn?: string,
+): Promise<void> {
+  const controller = new AbortController();
+  const events = services.runtime.follow(session, after, controller.signal);
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  raw.once('close', () => controller.abort());
+  // A proxy closes what is silent.
+  const alive = setInterval(() => raw.write(': alive\n\n'), COMMENT_MS);
+  try {
+    for await (const event of events) {
+      if (onlyTurn !== undefined && event.turn !== onlyTurn) continue;
+      const more = raw.write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+      if (!more && !controller.signal.aborted) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
+      if (ends(event)) break;
+    }
+  } catch {
+    services.log.warn({ session: session.id }, 'an event stream broke off');
+  } finally {
+    clearInterval(alive);
+    controller.abort();
+    raw.end();
+  }
+}

@@ -1,0 +1,124 @@
+import { bindingsOf, type ResourceInput, registeredTargets, resolveTarget, serverTarget } from '@onbehalf/resources';
+import { namespaceOf, type Stored } from '../../store/index.ts';
+import type { Services } from '../services.ts';
+
+/** A mistake that only shows beside other resources. */
+export interface Mistake {
+  path: string;
+  message: string;
+}
+
+/** What a check may look at: the stored resources with this apply's own documents laid over them. */
+export interface World {
+  services: Pick<Services, 'config' | 'identity'>;
+  server(namespace: string, name: string): Pick<Stored<'RemoteMCPServer'>, 'spec'> | undefined;
+  tokenService(name: string): Pick<Stored<'TokenService'>, 'spec'> | undefined;
+  agent(namespace: string, name: string): Pick<Stored<'Agent'>, 'spec'> | undefined;
+}
+
+/** Named checks over one document, each answering for one sentence of the rules. */
+const CHECKS: readonly ((document: ResourceInput, world: World) => Mistake[])[] = [
+  ownDoors,
+  oneTarget,
+  bindingsWithinServer,
+  noLoop,
+];
+
+export function check(document: ResourceInput, world: World): Mistake[] {
+  return CHECKS.flatMap((one) => one(document, world));
+}
+
+/** Our own doors are never a target and never a tool server: a token for them would be a token for everything. */
+function ownDoors(document: ResourceInput, { services }: World): Mistake[] {
+  if (document.kind !== 'RemoteMCPServer') return [];
+  const own = new URL(services.config.publicUrl);
+  const ownPort = own.port || (own.protocol === 'https:' ? '443' : '80');
+  const isOurs = (value: string) => {
+    if (services.identity.platform.doorAudiences.includes(value)) return true;
+    if (!URL.canParse(value)) return false;
+    const url = new URL(value);
+    const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+    const loopback = /^(localhost\.?|127\.\d+\.\d+\.\d+|\[::1\])$/;
+    const sameHost =
+      url.hostname.replace(/\.$/, '') === own.hostname || (loopback.test(url.hostname) && loopback.test(own.hostname));
+    return sameHost && port === ownPort;
+  };
+  const targets = registeredTargets(document.spec);
+  const mistakes: Mistake[] = [];
+  if (document.spec.url !== undefined && isOurs(document.spec.url))
+    mistakes.push({ path: 'spec.url', message: 'is this server itself: it cannot be its own tool server' });
+  for (const field of ['audience', 'resource'] as const)
+    if (targets[field].some(isOurs))
+      mistakes.push({
+        path: `spec.auth.${field}`,
+        message: 'is an entry point of this server: it is never a target of an exchange',
+      });
+  return mistakes;
+}
+
+/** The embedded token service takes one target per request. */
+function oneTarget(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind !== 'RemoteMCPServer') return [];
+  const { auth } = document.spec;
+  if (auth?.mode !== 'Exchange' && auth?.mode !== 'Workload') return [];
+  const service = world.tokenService(auth.tokenServiceRef?.name ?? 'default');
+  if (service?.spec.profile !== 'onbehalf') return [];
+  const own = serverTarget(document.spec);
+  return (['audience', 'resource'] as const)
+    .filter((field) => (own[field]?.length ?? 0) > 1)
+    .map((field) => ({
+      path: `spec.auth.${field}`,
+      message: 'holds more than one value: profile onbehalf takes one target per request',
+    }));
+}
+
+/** A binding or an agent may only choose from what the server lists. */
+function bindingsWithinServer(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind !== 'Agent') return [];
+  const list = document.spec.type === 'BYO' ? 'byo' : 'declarative';
+  return bindingsOf(document.spec).flatMap((binding, index) => {
+    if (!binding.mcpServer) return [];
+    const server = world.server(binding.mcpServer.namespace ?? namespaceOf(document), binding.mcpServer.name);
+    const mode = server?.spec.auth?.mode;
+    const path = `spec.${list}.tools[${index}].mcpServer.auth`;
+    if (!server) return [];
+    if (mode !== 'Exchange' && mode !== 'Workload')
+      return binding.mcpServer.auth
+        ? [{ path, message: `has no meaning: the server's mode is ${mode ?? 'None'}` }]
+        : [];
+    const resolved = resolveTarget(server.spec, binding.mcpServer.auth, document.spec.auth);
+    if ('target' in resolved) {
+      const service = world.tokenService(server.spec.auth?.tokenServiceRef?.name ?? 'default');
+      const many =
+        service?.spec.profile === 'onbehalf' &&
+        (resolved.target.audience.length > 1 || resolved.target.resource.length > 1);
+      return many
+        ? [{ path, message: 'chooses more than one value: profile onbehalf takes one target per request' }]
+        : [];
+    }
+    return resolved.problems.map((problem) => ({
+      path: problem.level === 'agent' ? `spec.auth.${problem.field}` : `${path}.${problem.field}`,
+      message: problem.message,
+    }));
+  });
+}
+
+/** Agents that call one another in a circle would never end. */
+function noLoop(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind !== 'Agent') return [];
+  const self = `${namespaceOf(document)}/${document.metadata.name}`;
+  const seen = new Set<string>();
+  const visit = (namespace: string, spec: Stored<'Agent'>['spec']): boolean =>
+    bindingsOf(spec).some(({ agent }) => {
+      if (!agent) return false;
+      const next = `${agent.namespace ?? namespace}/${agent.name}`;
+      if (next === self) return true;
+      if (seen.has(next)) return false;
+      seen.add(next);
+      const found = world.agent(agent.namespace ?? namespace, agent.name);
+      return found ? visit(agent.namespace ?? namespace, found.spec) : false;
+    });
+  return visit(namespaceOf(document), document.spec)
+    ? [{ path: 'spec.declarative.tools', message: 'leads back to this agent: take the loop out' }]
+    : [];
+}

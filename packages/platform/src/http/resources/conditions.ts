@@ -1,0 +1,84 @@
+import { type Condition, type Resource, setCondition } from '@onbehalf/resources';
+import type { StoredResource } from '../../store/index.ts';
+import type { Services } from '../services.ts';
+import { admission, referencesOf, resolve } from './references.ts';
+
+/** Recomputes what depends on other resources. Returns the new list, or the same one when nothing changed. */
+export function computeConditions(services: Services, resource: StoredResource): Condition[] {
+  const at = new Date(services.now()).toISOString();
+  const observedGeneration = resource.metadata.generation;
+  let conditions = resource.status.conditions ?? [];
+  const set = (type: Condition['type'], good: boolean, reason: string, message: string) => {
+    const known = conditions.find((condition) => condition.type === type);
+    const status = good ? 'True' : 'False';
+    if (
+      known?.status === status &&
+      known.reason === reason &&
+      known.message === message &&
+      known.observedGeneration === observedGeneration
+    )
+      return;
+    conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
+  };
+  set('Accepted', true, 'Valid', 'the document is valid');
+  const problems = referenceProblems(services, resource);
+  set(
+    'ResolvedRefs',
+    problems.length === 0,
+    problems.length === 0 ? 'Resolved' : 'NotResolved',
+    problems.length === 0 ? 'every reference resolves' : problems.join('; ').slice(0, 1_000),
+  );
+  if (resource.kind === 'Agent') {
+    const runs = resource.spec.type === 'Declarative';
+    set(
+      'Ready',
+      problems.length === 0 && runs,
+      !runs ? 'NotSupported' : problems.length > 0 ? 'WaitsForReferences' : 'Ready',
+      runs ? (problems[0] ?? 'can be talked to').slice(0, 1_000) : 'agents of type BYO do not run in this version',
+    );
+  }
+  if (resource.kind === 'RemoteMCPServer') {
+    const delegation = delegationOf(services, resource);
+    if (delegation !== undefined)
+      set(
+        'ActorNotBound',
+        delegation === 'none',
+        delegation === 'none' ? 'DelegationNone' : 'Bound',
+        delegation === 'none'
+          ? 'the tokens of this server do not name the agent'
+          : `tokens name the agent (${delegation})`,
+      );
+    if (resource.spec.auth?.mode === 'Forward')
+      set('ForwardRisk', true, 'TokenForwarded', "the user's own token is passed on to this server");
+  }
+  return conditions;
+}
+
+/** Names every reference that is missing, forbidden or may not be used by the last writer. */
+export function referenceProblems(services: Services, resource: StoredResource): string[] {
+  return referencesOf(resource as Resource).flatMap((ref) => {
+    const target = resolve(services.registry, ref);
+    const name = `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`;
+    if (!target) return [`${ref.path}: there is no ${name}`];
+    const refused = admission(ref, target, resource.metadata);
+    if (refused !== undefined) return [`${ref.path}: ${refused}`];
+    if (ref.verb === undefined || !resource.writer) return [];
+    const decision = services.policy.decide(services.policy.principalOf(resource.writer), ref.verb, {
+      kind: ref.kind,
+      uid: target.metadata.uid,
+    });
+    return decision.effect === 'allow' || decision.rule === 'disabled'
+      ? []
+      : [`${ref.path}: the last writer of this resource may not ${ref.verb} ${name}`];
+  });
+}
+
+function delegationOf(services: Services, server: StoredResource): string | undefined {
+  if (server.kind !== 'RemoteMCPServer' || server.spec.auth?.mode !== 'Exchange') return undefined;
+  const service = services.registry.get('TokenService', undefined, server.spec.auth.tokenServiceRef?.name ?? 'default');
+  if (!service) return undefined;
+  const { delegation, profile, clientPerAgent } = service.spec;
+  if (delegation) return delegation;
+  if (profile === 'keycloak') return clientPerAgent ? 'azp' : 'none';
+  return profile === 'entra-obo' ? 'azp' : profile === 'zitadel' || profile === 'dex' ? 'none' : 'act';
+}

@@ -1,0 +1,119 @@
+import { type Explanation, explanation, modelConfigRefOf, modelList } from '@onbehalf/resources';
+import { resolveTools } from '../../runtime/index.ts';
+import { namespaceOf, type Stored } from '../../store/index.ts';
+import { findAgent } from '../authenticate.ts';
+import { HttpProblem } from '../problems.ts';
+import { byRole, notFound, type Route, route } from '../route.ts';
+import type { Services } from '../services.ts';
+
+const models = route({
+  method: 'GET',
+  path: '/agents/models',
+  summary: 'The models that the caller may use',
+  responses: { 200: modelList },
+  authorize: byRole('list'),
+  async handle({ services, caller, raw }) {
+    if (!services.config.modelsEnabled)
+      throw new HttpProblem('models_disabled', 'models are switched off on this server');
+    const controller = new AbortController();
+    raw.raw.once('close', () => controller.abort());
+    const usable = services.registry
+      .list('ModelConfig')
+      .filter(
+        (config) =>
+          config.spec.enabled !== false &&
+          services.policy.decide(caller.principal, 'use', { kind: 'ModelConfig', uid: config.metadata.uid }).effect ===
+            'allow',
+      );
+    return services.models.list(usable, controller.signal);
+  },
+});
+
+const explain = route<undefined, Record<string, never>, Stored<'Agent'>>({
+  method: 'GET',
+  path: '/agents/:agent/explain',
+  summary: 'The resolved model, tools and targets of an agent, who may call it, and where each value comes from',
+  responses: { 200: explanation },
+  authorize({ services, params }) {
+    const agent = findAgent(services, params.agent ?? '');
+    if (!agent) throw notFound();
+    return { question: { action: 'read', resource: { kind: 'Agent', uid: agent.metadata.uid } }, found: agent };
+  },
+  handle: async ({ services, found }) => explainAgent(services, found),
+});
+
+export function explainAgent(services: Services, agent: Stored<'Agent'>): Explanation {
+  const { registry } = services;
+  const ref = modelConfigRefOf(agent.spec);
+  const namespace = namespaceOf(agent);
+  const model = ref && registry.get('ModelConfig', ref.namespace ?? namespace, ref.name);
+  return {
+    agent: {
+      namespace,
+      name: agent.metadata.name,
+      uid: agent.metadata.uid,
+      enabled: agent.spec.enabled !== false,
+      type: agent.spec.type,
+    },
+    ...(ref && {
+      model: model
+        ? {
+            name: ref.name,
+            provider: model.spec.provider,
+            model: model.spec.model,
+            ...(model.spec.enabled === false && { problem: 'switched off' }),
+          }
+        : { name: ref.name, provider: '', model: '', problem: `there is no ModelConfig ${ref.name}` },
+    }),
+    tools: resolveTools(agent, registry).map((tool) => {
+      const auth = tool.server?.spec.auth;
+      const mode = auth?.mode ?? 'None';
+      const service =
+        mode === 'Exchange' || mode === 'Workload'
+          ? registry.get('TokenService', undefined, auth?.tokenServiceRef?.name ?? 'default')
+          : undefined;
+      return {
+        name: tool.name,
+        server: tool.serverName,
+        tool: tool.tool,
+        mode,
+        approved: tool.found?.approved ?? false,
+        requireApproval: tool.requireApproval,
+        ...(service && { tokenService: service.metadata.name, profile: service.spec.profile }),
+        ...(service?.spec.delegation && { delegation: service.spec.delegation }),
+        ...(tool.target && {
+          target: {
+            audience: [...tool.target.audience],
+            resource: [...tool.target.resource],
+            scopes: [...tool.target.scopes],
+            expectedAudience: [...tool.target.expectedAudience],
+            origin: tool.target.origin,
+          },
+        }),
+        ...(tool.problem !== undefined && { problem: tool.problem }),
+      };
+    }),
+    callers: registry
+      .list('Grant')
+      .filter(
+        (grant) =>
+          grant.status.targetUid === agent.metadata.uid ||
+          (grant.spec.on.kind === undefined && grant.spec.on.namespace === namespace),
+      )
+      .map((grant) => ({
+        to: granteeText(grant.spec.to),
+        verbs: grant.spec.verbs,
+        grant: grant.metadata.name,
+        ...(grant.spec.expiresAt !== undefined && { expiresAt: grant.spec.expiresAt }),
+      })),
+  };
+}
+
+function granteeText(to: Stored<'Grant'>['spec']['to']): string {
+  if (to.principal) return `${to.principal.subject} of ${to.principal.issuer}`;
+  if (to.group) return `group ${to.group.name} of ${to.group.issuer}`;
+  if (to.role) return `role ${to.role}`;
+  return `everyone of ${to.everyone?.issuer ?? ''}`;
+}
+
+export const agentRoutes: readonly Route[] = [models, explain];

@@ -1,0 +1,66 @@
+import type {
+  Action,
+  Decision,
+  DecisionContext,
+  DecisionResource,
+  PolicyTable,
+  Principal,
+  Verifier,
+} from '@onbehalf/access';
+import type { SecretValue } from '@onbehalf/secret-value';
+import type { SubjectSource } from '@onbehalf/token-exchange';
+import type { Logger } from 'pino';
+import type { Audit } from '../audit/index.ts';
+import type { Config } from '../config.ts';
+import type { Identity } from '../identity/index.ts';
+import type { Models } from '../models/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import type { Registry, Store } from '../store/index.ts';
+import type { Tools } from '../tools/index.ts';
+import type { Vault } from '../vault/index.ts';
+
+/** Everything that the doors use. Built by main. */
+export interface Services {
+  config: Config;
+  log: Logger;
+  now: () => number;
+  store: Store;
+  registry: Registry;
+  audit: Audit;
+  vault: Vault;
+  identity: Identity;
+  verifier: Verifier;
+  models: Models;
+  tools: Tools;
+  runtime: Runtime;
+  policy: Policy;
+  /** Folder of the built console, if it is there. */
+  consoleDir: string | undefined;
+  version: string;
+}
+
+/** The policy table in force, swapped whole. */
+export interface Policy {
+  table(): PolicyTable;
+  decide(
+    principal: Principal,
+    action: Action,
+    resource: DecisionResource,
+    context?: Partial<DecisionContext>,
+  ): Decision;
+  /** Called after each swap, and when a principal changed. */
+  onChange(listener: () => void): () => void;
+  /** Somebody who wrote something earlier, as they are known now. */
+  principalOf(ref: { issuer: string; subject: string }): Principal;
+}
+
+/** An authenticated caller of one request. */
+export interface Caller {
+  principal: Principal;
+  subject: SubjectSource | undefined;
+  /** Cookie sessions: what unsafe requests must repeat. */
+  csrf?: string;
+  loginSession?: string;
+  cookie?: SecretValue;
+  address: string;
+}

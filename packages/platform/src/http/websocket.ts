@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { authenticate, findAgent } from './authenticate.ts';
+import { hostNames } from './host-names.ts';
+import { HttpProblem, PROBLEMS, problemBody, toProblem } from './problems.ts';
+import type { RefusalLog } from './refusals.ts';
+import type { Caller, Services } from './services.ts';
+import { type SocketRequest, serveSocket } from './socket-session.ts';
+
+const MAX_FRAME = 1_048_576;
+const ADDRESS = /^\/api\/agents\/([a-z0-9.-]+)\/react$/;
+
+/** Decides about an upgrade before a socket exists: 401, 403 and 404 are answers to the upgrade itself. */
+export function attachWebSocket(services: Services, server: Server, refusals: RefusalLog) {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_FRAME,
+    perMessageDeflate: false,
+    // The subprotocol only carries the token; none is spoken.
+    handleProtocols: (protocols) => (protocols.has('bearer') ? 'bearer' : false),
+  });
+  const names = hostNames(services.config.publicUrl);
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy());
+    const id = randomUUID();
+    let caller: Caller | undefined;
+    (async () => {
+      if (!names.has(request.headers.host ?? ''))
+        throw new HttpProblem('misdirected', 'use the address that this server was started with');
+      const url = new URL(request.url ?? '/', services.config.publicUrl);
+      caller = await authenticate(services, request, true);
+      const opened = await admit(services, caller, url);
+      sockets.handleUpgrade(request, socket, head, (ws) =>
+        serveSocket(services, ws, { ...opened, caller: caller as Caller, requestId: id }),
+      );
+    })().catch((error: unknown) => {
+      const problem = toProblem(error);
+      refusals.note({ id, method: 'GET', url: request.url ?? '/', caller }, problem, error);
+      refuse(socket, request, problem);
+    });
+  });
+  return {
+    close() {
+      for (const client of sockets.clients) client.close(1012, 'restart');
+      sockets.close();
+    },
+  };
+}
+
+async function admit(
+  services: Services,
+  caller: Caller,
+  url: URL,
+): Promise<Omit<SocketRequest, 'caller' | 'requestId'>> {
+  if (caller.principal.role === 'INACTIVE') throw new HttpProblem('forbidden', 'the principal is not active');
+  const address = ADDRESS.exec(url.pathname)?.[1];
+  const agent = address === undefined ? undefined : findAgent(services, address);
+  const hidden = new HttpProblem('not_found', 'there is no such agent, or you may not see it');
+  if (!agent) {
+    // The same work, and so the same time, as for one that is hidden.
+    services.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: '' });
+    throw hidden;
+  }
+  const decision = services.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: agent.metadata.uid });
+  if (decision.effect === 'hide') throw hidden;
+  if (decision.effect === 'deny') throw new HttpProblem('forbidden', decision.reason);
+  const wanted = url.searchParams.get('session');
+  const frames =
+    url.searchParams.get('protocol') === '2'
+      ? 'events'
+      : url.searchParams.get('frames') === '2'
+        ? 'second'
+        : url.searchParams.get('frames') === '1'
+          ? 'first'
+          : undefined;
+  const after = Number(url.searchParams.get('after') ?? '0');
+  if (!Number.isInteger(after) || after < 0)
+    throw new HttpProblem('invalid_request', '`after` must be a number of an event');
+  if (wanted === null) return { agent, session: undefined, frames, after };
+  const session = await services.runtime.sessions.get(wanted);
+  const allowed = services.policy.decide(caller.principal, 'session.read', { kind: 'Session', owner: session.owner });
+  if (allowed.effect !== 'allow' || session.agent.uid !== agent.metadata.uid)
+    throw new HttpProblem('not_found', 'there is no such session');
+  if (after > session.lastSeq) throw new HttpProblem('after_beyond_end', `this session ends at ${session.lastSeq}`);
+  return { agent, session, frames, after };
+}
+
+function refuse(socket: Duplex, _request: IncomingMessage, problem: HttpProblem): void {
+  const [status, title] = PROBLEMS[problem.code];
+  const body = JSON.stringify(problemBody(problem));
+  const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="onbehalf"\r\n' : '';
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n${challenge}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
