@@ -27,6 +27,7 @@ export class TokenServiceEndpoint {
   readonly #clock: Clock;
   readonly #breaker: Breaker;
   readonly #budget = new RetryBudget();
+  #verified: ServiceMetadata | undefined;
   #metadata: { value: Promise<ServiceMetadata>; until: number } | undefined;
 
   constructor(service: TokenServiceConfig, profile: Profile, transport: Transport, clock: Clock) {
@@ -41,7 +42,10 @@ export class TokenServiceEndpoint {
     return this.#breaker.open ? 'open' : 'closed';
   }
 
-  /** Shared by all who ask at once, so no single caller's signal ends it; a failure is not remembered. */
+  /**
+   * Shared by all who ask at once, so no single caller's signal ends it. A failure is not remembered; while the
+   * document cannot be fetched again, the one that was verified last is used.
+   */
   metadata(): Promise<ServiceMetadata> {
     const now = this.#clock.monotonic();
     if (this.#metadata !== undefined && now < this.#metadata.until) return this.#metadata.value;
@@ -52,7 +56,15 @@ export class TokenServiceEndpoint {
     const headers = { accept: 'application/json' };
     const value = complete
       ? Promise.resolve({ issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined })
-      : discover(this.#service, (url) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal));
+      : discover(this.#service, (url) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal))
+          .then((found) => {
+            this.#verified = found;
+            return found;
+          })
+          .catch((error: unknown) => {
+            if (this.#verified === undefined || !isPassing(error)) throw error;
+            return this.#verified;
+          });
     this.#metadata = { value, until: now + METADATA_LIFE };
     value.catch(() => {
       if (this.#metadata?.value === value) this.#metadata = undefined;

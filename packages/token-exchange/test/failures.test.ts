@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { SecretValue } from '@onbehalf/secret-value';
 import { ACT_BY, TokenExchangeError, type TokenExchangeErrorCode } from '@onbehalf/token-exchange';
+import { Breaker, retryDelay } from '../src/backoff.ts';
 import { client, leave, manualClock, orders, refusedAs, setup } from './setup.ts';
 
 const ERRORS: readonly (readonly [error: string, status: number, code: TokenExchangeErrorCode])[] = [
@@ -121,12 +122,55 @@ test('the token service never sees more than 1.2 times the requests, beyond the 
   const exchange = s.exchange({}, { monotonic: clock.monotonic });
   const subject = await s.service.user('alice');
   for (let at = 0; at < 100; at += 1) {
-    s.service.next('status_500');
+    s.service.next('status_500', undefined);
     await exchange.token({ subject, session: String(at), target: orders }).catch(() => {});
-    clock.advance(1000);
+    if (exchange.stats.requests % 2 === 1) await exchange.token({ subject, session: `${at} again`, target: orders });
+    clock.advance(20_000);
   }
-  const asked = 100;
-  assert.ok(s.service.counts.token <= asked * 1.2 + 5, String(s.service.counts.token));
+  const { requests, retries } = exchange.stats;
+  assert.ok(retries > 4 && retries <= (requests - retries) * 0.2 + 4, `${retries} retries in ${requests} requests`);
+});
+
+test('half of 20 failures within 10 s open the breaker as well, and an old failure does not count', () => {
+  let time = 0;
+  const breaker = new Breaker(() => time);
+  const alternate = (times: number) => {
+    for (let at = 0; at < times; at += 1) at % 2 === 0 ? breaker.success() : breaker.failure();
+  };
+  alternate(18);
+  time += 10_001;
+  alternate(18);
+  assert.equal(breaker.open, false);
+  alternate(2);
+  assert.equal(breaker.open, true);
+  assert.throws(() => breaker.admit(), refusedAs('sts_unavailable'));
+});
+
+test('a delay is random, between nothing and a bound that doubles up to 5 s', () => {
+  assert.deepEqual(
+    [1, 2, 3, 10].map((tries) => retryDelay(tries, () => 1)),
+    [200, 400, 800, 5000],
+  );
+  assert.equal(
+    retryDelay(3, () => 0),
+    0,
+  );
+});
+
+test('while the metadata cannot be fetched again, the last that was verified is used', async () => {
+  await using s = await setup();
+  const clock = manualClock();
+  let down = false;
+  const fetcher: typeof fetch = async (input, init) => {
+    if (down && String(input).includes('well-known')) throw new TypeError('no network');
+    return fetch(input, init);
+  };
+  const exchange = s.exchange({}, { monotonic: clock.monotonic, fetch: fetcher });
+  const subject = await s.service.user('alice');
+  await exchange.token({ subject, session: 'a', target: orders });
+  down = true;
+  clock.advance(11 * 60_000);
+  assert.equal((await exchange.token({ subject, session: 'b', target: orders })).cached, false);
 });
 
 test('nothing that is thrown or heard shows a token, a secret or an assertion', async () => {
@@ -142,7 +186,7 @@ test('nothing that is thrown or heard shows a token, a secret or an assertion', 
     'huge',
     { error: 'invalid_request', description: `${canary} ${token.reveal()}` },
   ] as const) {
-    s.service.next(anomaly, anomaly, anomaly);
+    s.service.always(anomaly);
     const error: unknown = await exchange.token({ subject, target: orders }).catch((thrown: unknown) => thrown);
     assert.ok(error instanceof TokenExchangeError);
     seen.push(inspect(error, { depth: 9, showHidden: true }), JSON.stringify(error), String(error.stack));

@@ -124,5 +124,6 @@ test('refresh asks again once in a minute, and never drops a newer token', async
   assert.equal((await exchange.token({ ...call, refresh: true, rejected: second.hash })).hash, second.hash);
   assert.equal(s.service.counts.token, 2);
   time += 60_001;
+  assert.equal((await exchange.token({ ...call, refresh: true, rejected: first.hash })).hash, second.hash);
   assert.notEqual((await exchange.token({ ...call, refresh: true, rejected: second.hash })).hash, second.hash);
 });

@@ -129,6 +129,7 @@ test('T3 1,000 times 401: at most one exchange more per entry and minute', async
     }
   }
   assert.equal(s.service.counts.token, 2);
+  assert.ok(tools.seen.length <= 1010, 'a token that was refused is not sent twice for one call');
   time = 61_000;
   await assert.rejects(fetcher(tools.url, rpc('tools/call')), refusedAs('target_unauthorized'));
   assert.equal(s.service.counts.token, 3);

@@ -21,6 +21,8 @@ const WRONG: readonly (readonly [Anomaly, deviation: string, Partial<TokenServic
   ['no_azp', 'party', { profile: 'rfc8693', delegation: 'azp' }],
   ['no_act', 'actor'],
   ['other_act', 'actor'],
+  ['other_act_issuer', 'actor'],
+  ['other_agent_uid', 'actor'],
   ['expired', 'expired'],
   ['no_exp', 'expired'],
   ['string_exp', 'expired'],
@@ -185,15 +187,27 @@ test('an opaque token that is accepted unseen says so', async () => {
   );
 });
 
-test('keys are fetched again for an unknown kid, but not for every unknown kid', async () => {
+test('a rotation is followed, but not every unknown kid fetches the keys', async () => {
   await using s = await setup();
+  const subject = await s.service.user('alice');
+  await s.service.rotateKeys();
+  const exchange = s.exchange();
+  await exchange.token({ subject: await s.service.user('alice'), target: orders });
+  for (let at = 0; at < 20; at += 1) {
+    s.service.next((issue) => {
+      issue.kid = `random-${at}`;
+    });
+    const call = { subject, session: String(at), target: orders };
+    await assert.rejects(exchange.token(call), refusedAs('untrusted_response', 'signature'));
+  }
+  assert.equal(s.service.counts.jwks, 1);
+  assert.equal((await exchange.token({ subject, target: orders })).claims?.sub, 'alice');
+});
+
+test('a token that ends within the margin is handed out, but not kept', async () => {
+  await using s = await setup({ lifetime: 14 });
   const exchange = s.exchange();
   const subject = await s.service.user('alice');
-  await exchange.token({ subject, session: '0', target: orders });
-  await s.service.rotateKeys();
-  const again = await s.service.user('alice');
-  for (let at = 1; at < 20; at += 1) {
-    await exchange.token({ subject: again, session: String(at), target: orders }).catch(() => {});
-  }
-  assert.ok(s.service.counts.jwks <= 2);
+  assert.equal((await exchange.token({ subject, target: orders })).cached, false);
+  assert.equal(exchange.stats.cached, 0);
 });

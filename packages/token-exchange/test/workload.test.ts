@@ -81,6 +81,21 @@ test('a parent delegates to a child: the child exchanges, and the tool server se
   assert.deepEqual([exchange.stats.delegations, exchange.stats.exchanges], [1, 1]);
 });
 
+test('who has given up already gets nothing', async () => {
+  await using s = await setup();
+  const subject = await s.service.user('alice');
+  const exchange = s.exchange({}, { workload: s.service.workload });
+  const signal = AbortSignal.abort();
+  for (const asked of [
+    () => exchange.delegationToken({ subject, delegate: 'agent:default/x', signal }),
+    () => exchange.token({ subject, target: orders, signal }),
+    () => exchange.workloadToken({ agent: 'platform', target: orders, signal }),
+  ]) {
+    await assert.rejects(asked, { name: 'AbortError' });
+  }
+  assert.equal(s.service.counts.token, 0);
+});
+
 test('a delegation token for another child, or of another kind, is refused', async () => {
   await using s = await setup();
   const subject = await s.service.user('alice');

@@ -5,6 +5,8 @@ export interface Issue {
   /** `own`: signed by the service; `foreign`: by a key that it does not publish, under its name; `opaque`: no JWT. */
   signedBy: 'own' | 'foreign' | 'opaque' | 'none';
   body: Record<string, unknown>;
+  /** Instead of the key's own id in the header. */
+  kid?: string;
 }
 
 const OTHER = 'https://other.example/mcp';
@@ -28,6 +30,8 @@ export const ISSUE_ANOMALIES = {
   no_azp: ({ claims }) => drop(claims, 'azp', 'client_id', 'appid', 'cid'),
   no_act: ({ claims }) => drop(claims, 'act'),
   other_act: ({ claims }) => set(claims, { act: { sub: 'agent:default/other' } }),
+  other_act_issuer: ({ claims }) => set(claims, { act: { ...Object(claims.act), iss: 'https://other.example' } }),
+  other_agent_uid: ({ claims }) => set(claims, { act: { ...Object(claims.act), agent_uid: 'made-again' } }),
   lost_chain: ({ claims }) => set(claims, { act: { ...Object(claims.act), act: undefined } }),
   expired: ({ claims }) => set(claims, { exp: Number(claims.iat) - 60 }),
   no_exp: ({ claims }) => drop(claims, 'exp'),

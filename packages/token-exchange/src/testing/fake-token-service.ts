@@ -161,12 +161,12 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     sendJson(response, 200, issue.body);
   }
 
-  async function tokenOf({ claims, typ, signedBy }: Issue): Promise<string> {
+  async function tokenOf({ claims, typ, signedBy, kid }: Issue): Promise<string> {
     const [key = foreign] = keys;
     let token: string;
     if (signedBy === 'opaque') token = crypto.randomUUID();
     else if (signedBy === 'none') token = `${encode({ alg: 'none', typ })}.${encode(claims)}.`;
-    else token = await signWith(signedBy === 'own' ? key : foreign, claims, typ, key.kid);
+    else token = await signWith(signedBy === 'own' ? key : foreign, claims, typ, kid ?? key.kid);
     issued.set(token, claims);
     return token;
   }
