@@ -53,6 +53,21 @@ export interface TokenExchangeOptions {
 /** At most one exchange more for an entry that a tool server refuses, in this many milliseconds. */
 const REFRESH_PAUSE = 60_000;
 
+/** What a call leaves out that stands for no person, has no actor and is not asked again. */
+const NOBODY = {
+  subject: undefined,
+  subjectHash: undefined,
+  principal: undefined,
+  loginSession: undefined,
+  actor: undefined,
+  actorIdentity: undefined,
+  actorHash: undefined,
+  session: undefined,
+  delegate: undefined,
+  refresh: false,
+  rejected: undefined,
+} satisfies Partial<Call>;
+
 /** The client of one token service. It may serve many agents, sessions and targets: all are in the cache key. */
 export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
   return new Exchange(options);
@@ -157,6 +172,7 @@ class Exchange implements TokenExchange {
     const agent = request.agent ?? this.#options.agent;
     const { issuer } = await waitFor(this.#endpoint.metadata(), signal);
     return this.#answer({
+      ...NOBODY,
       kind: 'delegation',
       target: prepareTarget({ audience: [issuer], resource: [], scopes: request.scopes ?? [] }),
       client: this.#clientOf(agent),
@@ -172,8 +188,6 @@ class Exchange implements TokenExchange {
       delegate: request.delegate,
       context: request.context,
       signal,
-      refresh: false,
-      rejected: undefined,
       mark,
     });
   }
@@ -181,19 +195,11 @@ class Exchange implements TokenExchange {
   async workloadToken(request: WorkloadRequest): Promise<ExchangedToken> {
     const agent = request.agent === 'platform' ? undefined : request.agent;
     return this.#answer({
+      ...NOBODY,
       kind: 'workload',
       target: prepareTarget(request.target),
       client: this.#clientOf(agent),
-      subject: undefined,
-      subjectHash: undefined,
-      principal: undefined,
-      loginSession: undefined,
       agent,
-      actor: undefined,
-      actorIdentity: undefined,
-      actorHash: undefined,
-      session: undefined,
-      delegate: undefined,
       context: request.context,
       signal: request.signal,
       refresh: request.refresh === true,

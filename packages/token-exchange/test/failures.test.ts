@@ -174,8 +174,8 @@ test('while the metadata cannot be fetched again, the last that was verified is 
 });
 
 test('nothing that is thrown or heard shows a token, a secret or an assertion', async () => {
-  await using s = await setup();
   const canary = 'canary-4711-secret';
+  await using s = await setup({ clients: [{ id: 'platform', secret: canary }] });
   const exchange = s.exchange({ client: { ...client, auth: 'SecretPost', secret: SecretValue.of(canary) } });
   const subject = await s.service.user('alice');
   const { token } = await subject.current();

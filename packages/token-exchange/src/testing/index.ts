@@ -2,7 +2,7 @@
  * A token service for tests: real HTTP on loopback, real keys, and any misbehaviour on request. It may use Node's
  * built-ins, which the library itself does not. It is never part of a server: it answers whoever asks it as told.
  */
-export type { Anomaly, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
+export type { Anomaly, Issue, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
 export type { FakeClient } from './client-check.ts';
 export { type Dialect, dialects } from './dialects.ts';
 export {
