@@ -4,9 +4,11 @@
  * the table of routes, and answers every error as a problem document that gives nothing away.
  */
 export { createApp, type Listener } from './app.ts';
+export { litellmBase, writeEnvironment } from './environment.ts';
 export { openApi } from './openapi.ts';
+export { createPolicy } from './policy.ts';
 export { PROBLEMS } from './problems.ts';
 export { createReconciler } from './resources/reconcile.ts';
-export { writeResources } from './resources/write.ts';
 export { routes } from './routes/index.ts';
 export type { Policy, Services } from './services.ts';
+export { createTrustedIssuers } from './trusted-issuers.ts';

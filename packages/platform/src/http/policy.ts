@@ -1,0 +1,101 @@
+import {
+  compileTable,
+  decide,
+  type PolicyGrant,
+  type PolicyResource,
+  type PolicyTable,
+  type Principal,
+} from '@onbehalf/access';
+import type { Identity } from '../identity/index.ts';
+import { namespaceOf, type Registry, type Stored } from '../store/index.ts';
+import { LOCAL_ADMIN } from './authenticate.ts';
+import type { Policy } from './services.ts';
+
+/** Compiles the table in one place, from what is stored, and swaps it whole when something changes. */
+export function createPolicy(o: {
+  registry: Registry;
+  now: () => number;
+  identity: () => Identity | undefined;
+}): Policy & { refresh(): void } {
+  const listeners = new Set<() => void>();
+  let table: PolicyTable = compile();
+
+  function compile(): PolicyTable {
+    return compileTable({
+      revision: o.registry.revision(),
+      resources: [...o.registry.all()].map(
+        (resource): PolicyResource => ({
+          kind: resource.kind,
+          namespace: namespaceOf(resource),
+          name: resource.metadata.name,
+          uid: resource.metadata.uid,
+          ...(resource.metadata.owner && { owner: resource.metadata.owner }),
+          enabled: !('enabled' in resource.spec) || resource.spec.enabled !== false,
+        }),
+      ),
+      grants: o.registry.list('Grant').flatMap(grantOf),
+      disabled: o.identity()?.principals.disabled() ?? [],
+    });
+  }
+  function refresh() {
+    table = compile();
+    for (const listener of [...listeners]) listener();
+  }
+  o.registry.onChange(refresh);
+
+  return {
+    refresh,
+    table: () => table,
+    decide: (principal, action, resource, context) =>
+      decide(table, principal, action, resource, { door: 'api', ...context, now: o.now() }),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    principalOf(ref): Principal {
+      if (ref.issuer === LOCAL_ADMIN.issuer && ref.subject === LOCAL_ADMIN.subject) return LOCAL_ADMIN;
+      const known = o.identity()?.principals.lookup(ref.issuer, ref.subject);
+      return {
+        issuer: ref.issuer,
+        subject: ref.subject,
+        kind: known?.kind ?? 'person',
+        role: known?.disabled ? 'INACTIVE' : (known?.role ?? 'REGULAR'),
+        groups: [],
+        groupsUnknown: true,
+        delegated: false,
+        credential: { kind: 'bearer' },
+      };
+    },
+  };
+}
+
+/** A Grant that is bound to no target yet gives nothing. */
+function grantOf(grant: Stored<'Grant'>): PolicyGrant[] {
+  const { to, on, verbs, tools, expiresAt } = grant.spec;
+  const grantee = to.principal
+    ? { principal: to.principal }
+    : to.group
+      ? { group: to.group }
+      : to.role
+        ? { role: to.role }
+        : to.everyone
+          ? { everyone: to.everyone }
+          : undefined;
+  const target =
+    on.kind === undefined
+      ? { namespace: on.namespace ?? grant.metadata.namespace ?? 'default' }
+      : grant.status.targetUid === undefined
+        ? undefined
+        : { kind: on.kind, uid: grant.status.targetUid };
+  if (!grantee || !target) return [];
+  return [
+    {
+      uid: grant.metadata.uid,
+      to: grantee,
+      on: target,
+      verbs,
+      ...(tools && { tools: { ...(tools.allow && { allow: tools.allow }), ...(tools.deny && { deny: tools.deny }) } }),
+      ...(expiresAt !== undefined && { expiresAt: Date.parse(expiresAt) }),
+    },
+  ];
+}

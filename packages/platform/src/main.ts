@@ -1,0 +1,298 @@
+/**
+ * The composition root: the only file that builds things and hands rooms to one another. It opens the store, then what
+ * stands on it, then the listeners; and closes them in the reverse order.
+ */
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createVerifier, type IssuerConfig } from '@onbehalf/access';
+import { modelConfigRefOf } from '@onbehalf/resources';
+import { pino } from 'pino';
+import { chainHash, createAudit, fileWitness } from './audit/index.ts';
+import type { Config } from './config.ts';
+import { createEgress } from './egress/index.ts';
+import {
+  createApp,
+  createPolicy,
+  createReconciler,
+  createTrustedIssuers,
+  type Services,
+  writeEnvironment,
+} from './http/index.ts';
+import { createIdentity, type Identity } from './identity/index.ts';
+import { createModels, ModelError } from './models/index.ts';
+import { createDeclarativeExecutor, createRuntime, resolveTools } from './runtime/index.ts';
+import { fixedFacts, listLitellmModels } from './start-checks.ts';
+import { StartError } from './start-error.ts';
+import { createRegistry, openSqliteStore, type Stored } from './store/index.ts';
+import { createTools } from './tools/index.ts';
+import { openVault } from './vault/index.ts';
+
+export const VERSION = '0.1.0';
+const DRAIN_MS = 25_000;
+
+export interface Platform {
+  url: string;
+  adminSocket: string;
+  services: Services;
+  /** Lines for the person who started it. */
+  notes: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function startPlatform(config: Config): Promise<Platform> {
+  const now = Date.now;
+  makeDataDir(config.dataDir);
+  const closers: (() => unknown)[] = [];
+  const closeAll = async () => {
+    for (const close of closers.reverse()) await close();
+    closers.length = 0;
+  };
+  try {
+    const log = pino(
+      { level: config.logLevel, redact: { paths: ['*.authorization', '*.cookie', '*.token'], censor: '[secret]' } },
+      pino.destination(2),
+    );
+    const store = await openSqliteStore({ path: join(config.dataDir, 'onbehalf.db'), chain: chainHash });
+    closers.push(() => store.close());
+    const { installation } = await fixedFacts(store, config.publicUrl);
+    const vault = await openVault({
+      store,
+      keyFile: config.keyFile,
+      readEnv: config.readEnv,
+      allowedFilePrefixes: config.allowedFilePrefixes,
+    });
+    closers.push(() => vault.close());
+    const audit = await createAudit({
+      store,
+      signer: await vault.signer('audit'),
+      keyedHash: vault.keyedHash,
+      ...(config.auditWitness !== undefined && { witness: fileWitness(config.auditWitness) }),
+    });
+    closers.push(() => audit.close());
+    const egress = createEgress({ privateNetworks: config.privateNetworks });
+    closers.push(() => egress.close());
+    const registry = await createRegistry(store);
+    closers.push(() => registry.close());
+
+    let identity: Identity | undefined;
+    const policy = createPolicy({ registry, now, identity: () => identity });
+    const issuers: { list: () => readonly IssuerConfig[] } = { list: () => [] };
+    identity = await createIdentity({
+      publicUrl: config.publicUrl,
+      installation,
+      store,
+      vault,
+      audit,
+      registry,
+      egress,
+      trustedIssuers: () => issuers.list(),
+      onError: (error) =>
+        log.error(
+          {
+            name: error instanceof Error ? error.name : 'unknown',
+            message: error instanceof Error ? error.message : '',
+          },
+          'identity',
+        ),
+      authorizeTarget({ subject, agent, server }) {
+        const found = registry.byUid(agent.uid);
+        if (found?.kind !== 'Agent') return false;
+        const run = policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid: agent.uid });
+        const bound =
+          server === undefined ||
+          resolveTools(found as Stored<'Agent'>, registry).some((tool) => tool.server?.metadata.uid === server.uid);
+        return run.effect === 'allow' && bound;
+      },
+    });
+    closers.push(() => identity?.close());
+    const known = identity;
+    closers.push(known.principals.onChange(() => policy.refresh()));
+    vault.attach(
+      audit,
+      (writer, secret) =>
+        policy.decide(policy.principalOf(writer), 'use', { kind: 'Secret', uid: secret.uid }).effect === 'allow',
+    );
+    const trusted = createTrustedIssuers({
+      registry,
+      egress,
+      credentials: vault.credentials,
+      embedded: known.issuerConfig,
+      onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
+    });
+    issuers.list = trusted.list;
+    closers.push(() => trusted.close());
+    const verifier = createVerifier({
+      issuers: trusted.list,
+      principals: known.principals,
+      fetch: egress.fetch as typeof fetch,
+    });
+    closers.push(() => verifier.close());
+
+    const models = createModels({
+      egress,
+      credentials: vault.credentials,
+      lastWriter: (uid) => registry.byUid(uid)?.writer,
+    });
+    const tools = createTools({
+      registry,
+      audit,
+      egress,
+      credentials: vault.credentials,
+      platform: known.platform,
+      installation,
+      now,
+      isAdministrator: (principal) => policy.principalOf(principal).role === 'ADMIN',
+    });
+    closers.push(() => tools.close());
+    const runtime = await createRuntime({
+      store,
+      registry,
+      audit,
+      tools,
+      now,
+      soleHolder: true,
+      executors: {
+        Declarative: createDeclarativeExecutor(({ agent }) => {
+          if (!config.modelsEnabled) throw new ModelError('model_disabled', 'models are switched off on this server');
+          const ref = modelConfigRefOf(agent.spec);
+          const model = ref && registry.get('ModelConfig', ref.namespace ?? agent.metadata.namespace, ref.name);
+          if (!model)
+            throw new ModelError(
+              'model_not_found',
+              ref ? `there is no ModelConfig ${ref.name}` : 'the agent refers to no ModelConfig',
+            );
+          return { client: models.client(model), model: model.spec.model };
+        }),
+      },
+      async systemMessage(agent) {
+        const { systemMessage, systemMessageFrom } = agent.spec.declarative ?? {};
+        if (!systemMessageFrom) return systemMessage ?? '';
+        const { value } = await vault.credentials.open(systemMessageFrom.secretRef, {
+          kind: 'Agent',
+          uid: agent.metadata.uid,
+          ...(agent.metadata.namespace !== undefined && { namespace: agent.metadata.namespace }),
+          ...(agent.writer && { writer: agent.writer }),
+        });
+        return value.reveal();
+      },
+    });
+    closers.push(() => runtime.close());
+    closers.push(followRevocations(store, registry, policy, tools, runtime));
+
+    const services: Services = {
+      config,
+      log,
+      now,
+      store,
+      registry,
+      audit,
+      vault,
+      identity: known,
+      verifier,
+      models,
+      tools,
+      runtime,
+      policy,
+      version: VERSION,
+      consoleDir: consoleFolder(),
+    };
+    const litellmModel =
+      config.litellmBaseUrl === undefined
+        ? undefined
+        : (config.litellmModel ?? (await listLitellmModels(egress, config)));
+    const notes = await writeEnvironment(services, litellmModel);
+    await trusted.settled();
+    const reconciler = createReconciler(services);
+    closers.push(() => reconciler.close());
+    await reconciler.run();
+
+    const adminSocket = join(config.dataDir, 'admin.sock');
+    const local = await createApp(services, 'local');
+    rmSync(adminSocket, { force: true });
+    await local.app.listen({ path: adminSocket });
+    chmodSync(adminSocket, 0o600);
+    closers.push(() => local.app.close());
+    const tcp = await createApp(services, 'tcp');
+    closers.push(() => tcp.app.close());
+    await tcp.app.listen({ host: config.host, port: config.port }).catch((cause: unknown) => {
+      const busy = (cause as { code?: string }).code === 'EADDRINUSE';
+      throw busy
+        ? new StartError('port_in_use', `port ${config.port} is in use: stop what listens there, or start with --port`)
+        : cause;
+    });
+    return {
+      url: config.publicUrl,
+      adminSocket,
+      services,
+      notes,
+      async close() {
+        tcp.closeSockets();
+        await runtime.drain(DRAIN_MS);
+        await closeAll();
+        rmSync(adminSocket, { force: true });
+      },
+    };
+  } catch (error) {
+    await closeAll().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** What is revoked reaches turns, exchanged tokens and connections through the change log and the policy. */
+function followRevocations(
+  store: Services['store'],
+  registry: Services['registry'],
+  policy: Services['policy'],
+  tools: Services['tools'],
+  runtime: Services['runtime'],
+): () => void {
+  const stopPolicy = policy.onChange(() => runtime.reconsider());
+  const generations = new Map(
+    [...registry.all()].map((resource) => [resource.metadata.uid, resource.metadata.generation]),
+  );
+  const stopRegistry = registry.onChange((changed) => {
+    for (const uid of changed) {
+      const resource = registry.byUid(uid);
+      const before = generations.get(uid);
+      if (resource) generations.set(uid, resource.metadata.generation);
+      else generations.delete(uid);
+      if (resource && before === resource.metadata.generation) continue;
+      if (!resource || resource.kind === 'Agent') tools.forget({ agent: uid });
+      if (!resource || resource.kind === 'RemoteMCPServer') tools.forget({ server: uid });
+      // Whose tokens a removed or changed grant covered is not worth finding out: they are exchanged again.
+      if (!resource || resource.kind === 'Grant') tools.forget({ all: true });
+    }
+  });
+  const watch = store.watch(store.revision(), (changes) => {
+    for (const { kind, key } of changes) {
+      if (kind === 'Session') tools.forget({ session: key });
+      else if (kind === 'Principal' || kind === 'LoginSession' || kind === 'DenyList')
+        tools.forget(forgetFor(kind, key));
+    }
+  });
+  return () => {
+    stopPolicy();
+    stopRegistry();
+    watch.close();
+  };
+}
+
+function forgetFor(kind: string, key: string) {
+  if (kind !== 'Principal') return { loginSession: key };
+  const space = key.indexOf(' ');
+  return { subject: { issuer: key.slice(0, space), subject: key.slice(space + 1) } };
+}
+
+function makeDataDir(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new StartError('data_dir', `${dataDir} cannot be written: choose another with ONBEHALF_DATA_DIR`, { cause });
+  }
+}
+
+/** The console is built into its package; without it the API still serves. */
+function consoleFolder(): string | undefined {
+  const folder = join(import.meta.dirname, '..', '..', 'console', 'dist');
+  return existsSync(join(folder, 'index.html')) ? folder : undefined;
+}

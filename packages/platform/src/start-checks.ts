@@ -1,0 +1,47 @@
+import type { Config } from './config.ts';
+import type { Egress } from './egress/index.ts';
+import { litellmBase } from './http/index.ts';
+import { StartError } from './start-error.ts';
+import type { Store } from './store/index.ts';
+
+/** What is fixed at the first start: the installation's id, and the public URL, which is the issuer's name. */
+export async function fixedFacts(store: Store, publicUrl: string): Promise<{ installation: string }> {
+  const { builder } = store;
+  const rows = await store.read<{ key: string; value: string }>(
+    builder.selectFrom('meta').selectAll().where('key', 'in', ['installation', 'publicUrl']).compile(),
+  );
+  const known = (key: string) => rows.find((row) => row.key === key)?.value;
+  const fixed = known('publicUrl');
+  if (fixed !== undefined && fixed !== publicUrl)
+    throw new StartError(
+      'public_url_changed',
+      `this installation is ${fixed}, not ${publicUrl}: start with --public-url ${fixed} or --port ${new URL(fixed).port || '443'}, or use another data directory`,
+    );
+  const installation = known('installation') ?? crypto.randomUUID();
+  const missing = [
+    ...(known('installation') === undefined ? [{ key: 'installation', value: installation }] : []),
+    ...(fixed === undefined ? [{ key: 'publicUrl', value: publicUrl }] : []),
+  ];
+  if (missing.length > 0)
+    await store.commit({
+      statements: missing.map((row) => ({ query: builder.insertInto('meta').values(row).compile(), expect: 1 })),
+    });
+  return { installation };
+}
+
+/** The first model that LiteLLM lists, or nothing while it cannot be reached. */
+export async function listLitellmModels(egress: Egress, config: Config): Promise<string | undefined> {
+  const key = config.secrets.litellmMasterKey;
+  if (config.litellmBaseUrl === undefined || !key) return undefined;
+  try {
+    const response = await egress.fetch(`${litellmBase(config.litellmBaseUrl)}/models`, {
+      headers: { authorization: `Bearer ${key.reveal()}` },
+      limits: { connectMs: 2_000, firstByteMs: 5_000, totalMs: 5_000 },
+    });
+    const body = (await response.json()) as { data?: { id?: unknown }[] };
+    const first = body.data?.[0]?.id;
+    return typeof first === 'string' ? first : undefined;
+  } catch {
+    return undefined;
+  }
+}
