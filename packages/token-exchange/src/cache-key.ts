@@ -45,6 +45,8 @@ export function servicePart(
     String(service.introspect ?? false),
     service.opaque ?? 'Refuse',
     service.connectorId,
+    service.subjectTokenType,
+    service.actorTokenType,
   ]
     .map(encode)
     .join('');

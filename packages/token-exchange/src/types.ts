@@ -130,6 +130,9 @@ export interface TokenServiceConfig {
   readonly opaque?: 'Refuse' | 'Accept';
   /** Profile `dex`: the connector that knows the subject token's issuer. */
   readonly connectorId?: string;
+  /** Profile `auth0`: the types of the tenant's own exchange profile, instead of those of the IETF. */
+  readonly subjectTokenType?: string;
+  readonly actorTokenType?: string;
 }
 
 export interface ActClaim {

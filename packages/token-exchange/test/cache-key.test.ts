@@ -20,6 +20,8 @@ const inputs = fc.record({
   delegation: fc.constantFrom('act' as const, 'azp' as const, 'none' as const),
   requestedTokenType: maybe,
   connectorId: maybe,
+  subjectTokenType: maybe,
+  actorTokenType: maybe,
   maxLifetime: fc.nat(500),
   opaque: fc.constantFrom('Refuse' as const, 'Accept' as const),
   introspect: fc.boolean(),
@@ -56,7 +58,7 @@ type Inputs = typeof inputs extends fc.Arbitrary<infer T> ? T : never;
 
 function keyOf(i: Inputs): string {
   const client = { auth: i.auth, id: i.clientId, keyId: i.keyId, secret: () => assert.fail('never asked for') };
-  const { issuer, endpoint, jwksUri, requestedTokenType, connectorId } = i;
+  const { issuer, endpoint, jwksUri, requestedTokenType, connectorId, subjectTokenType, actorTokenType } = i;
   const service = {
     name: i.service,
     issuer,
@@ -68,6 +70,8 @@ function keyOf(i: Inputs): string {
     ...(jwksUri !== undefined && { jwksUri }),
     ...(requestedTokenType !== undefined && { requestedTokenType }),
     ...(connectorId !== undefined && { connectorId }),
+    ...(subjectTokenType !== undefined && { subjectTokenType }),
+    ...(actorTokenType !== undefined && { actorTokenType }),
   };
   const actor = i.actor && {
     iss: i.actor.iss,

@@ -349,6 +349,16 @@ test('Keycloak without an audience issues a token that is good everywhere: it is
   assert.equal(exchange.delegation, 'none');
 });
 
+test("Auth0: the token types of the tenant's own exchange profile", async () => {
+  await using service = await startFakeTokenService({ dialect: dialects.auth0 });
+  const types = { subjectTokenType: 'urn:acme:user', actorTokenType: 'urn:acme:agent' };
+  const tokenService = { name: 'sts', issuer: service.issuer, profile: 'auth0' as const, client, ...types };
+  const exchange = createTokenExchange({ tokenService, actor: service.actor(assistant), agent: assistant });
+  await exchange.token({ subject: await service.user('alice'), target: REQUESTS.audience('orders') });
+  const form = service.requests[0]?.form;
+  assert.deepEqual([form?.get('subject_token_type'), form?.get('actor_token_type')], Object.values(types));
+});
+
 test('Auth0 and the embedded service name five agents at most; Dex needs its connector', async () => {
   await using service = await startFakeTokenService();
   const subject = await service.user('alice');
