@@ -19,7 +19,10 @@ export function planStep(messages: readonly ModelMessage[], tools: readonly Mode
   const since = messages.slice(asked + 1);
   const results = since.filter((message) => message.role === 'tool');
   if (/!loop\b/.test(question) && tools[0]) return { calls: [callFor(tools[0], question)], text: '' };
-  if (results.length > 0) return { calls: [], text: results.map(readOut).join('\n\n') };
+  if (results.length > 0) {
+    const next = followUp(question, since, tools);
+    return next ? { calls: [next], text: '' } : { calls: [], text: results.map(readOut).join('\n\n') };
+  }
   if (/!unknown-tool\b/.test(question)) return { calls: [{ name: 'no_such_tool', arguments: '{}' }], text: '' };
   const chosen = chooseTools(question, tools);
   if (chosen.length === 0) return { calls: [], text: introduction(tools) };
@@ -40,19 +43,41 @@ function chooseTools(question: string, tools: readonly ModelTool[]): ModelTool[]
     const otherWords = stems(tool.description);
     let score = 0;
     for (const word of words) score += nameWords.has(word) ? 3 : otherWords.has(word) ? 1 : 0;
-    score += verbScore(question, action);
+    score += verbScore(question, action, tool);
     if (score >= 3 && score > (best.get(server)?.score ?? 0)) best.set(server, { tool, score });
   }
   return [...best.values()].map(({ tool }) => tool);
 }
 
 /** "List" and "get" are no telling words by themselves, but they decide between two tools about one thing. */
-function verbScore(question: string, action: string): number {
-  const wantsOne = /#?\b[A-Z]*-?\d{3,}\b/.test(question);
-  if (/^(list|search)_/.test(action)) return wantsOne ? -1 : 1;
-  if (/^get_/.test(action)) return wantsOne ? 2 : 0;
+function verbScore(question: string, action: string, tool: ModelTool): number {
+  const namesOne = /\b[A-Z]+-\d+\b|\b\d{3,}\b/.test(question);
+  const wantsOne = ((tool.inputSchema.required as string[] | undefined)?.length ?? 0) > 0;
+  if (/^(list|search)_/.test(action)) return namesOne ? -1 : 1;
+  if (/^get_/.test(action)) return !wantsOne ? 0 : namesOne ? 2 : -2;
   const verb = action.split('_')[0] ?? '';
   return stems(question).has(stem(verb)) ? 3 : -4;
+}
+
+/** Details were asked for, and an answer has just named what of: one call more, with that name. */
+function followUp(question: string, since: readonly ModelMessage[], tools: readonly ModelTool[]) {
+  if (!/\bdetails?\b/i.test(question)) return undefined;
+  for (const message of since) {
+    if (message.role !== 'tool' || message.isError) continue;
+    const id = /\b[A-Z]+-\d+\b/.exec(message.output)?.[0];
+    const called = since.find(
+      (other) => other.role === 'assistant' && other.toolCalls.some((call) => call.callId === message.callId),
+    );
+    const name =
+      called?.role === 'assistant' ? called.toolCalls.find((call) => call.callId === message.callId)?.name : undefined;
+    const [server] = (name ?? '').split('__');
+    const detail = tools.find((tool) => tool.name.startsWith(`${server}__get_`));
+    const asked = since.some(
+      (other) => other.role === 'assistant' && other.toolCalls.some((call) => call.name === detail?.name),
+    );
+    if (id !== undefined && detail && !asked) return callFor(detail, id);
+  }
+  return undefined;
 }
 
 function callFor(tool: ModelTool, question: string): Omit<ModelToolCall, 'callId'> {

@@ -1,0 +1,262 @@
+/**
+ * The demo: starts the server and two tool servers, lets an agent act for two people, and shows what the tool servers saw.
+ *   start.ts                 stays up, on http://localhost:8484, with its data in .onbehalf/
+ *   start.ts --once --json   in a temporary folder on free ports; prints one JSON object as the last line
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { explainStart, up } from '@onbehalf/platform/up';
+import type { TurnResult } from '@onbehalf/resources';
+import { adminCall, exchanges, runTurn } from './api.ts';
+import { type DemoTurn, printTurn, problemsOf } from './report.ts';
+import { signIn } from './sign-in.ts';
+import { startToolProcess, type ToolProcess } from './tool-processes.ts';
+
+const MESSAGE = 'What have I ordered, show the details of the latest one, and how many vacation days do I have left?';
+const USERS = [
+  { subject: 'alice', name: 'Alice', role: 'REGULAR' },
+  { subject: 'bob', name: 'Bob', role: 'REGULAR' },
+  { subject: 'root', name: 'Root', role: 'ADMIN' },
+  { subject: 'mallory', name: 'Mallory', role: 'INACTIVE' },
+] as const;
+
+const { values } = parseArgs({
+  args: process.argv.slice(2),
+  options: {
+    once: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    port: { type: 'string' },
+    host: { type: 'string' },
+    model: { type: 'string' },
+  },
+});
+const say = (line = '') => void (values.json ? process.stderr : process.stdout).write(`${line}\n`);
+const started = performance.now();
+const cleanups: (() => Promise<unknown>)[] = [];
+let cleaning: Promise<void> | undefined;
+
+function cleanUp(): Promise<void> {
+  cleaning ??= (async () => {
+    for (const clean of cleanups.reverse()) await clean().catch(() => undefined);
+  })();
+  return cleaning;
+}
+
+async function main(): Promise<number> {
+  const temporary = values.once;
+  const dataDir = temporary
+    ? await mkdtemp(join(tmpdir(), 'onbehalf-demo-'))
+    : (process.env.ONBEHALF_DATA_DIR ?? join(import.meta.dirname, '..', '..', '.onbehalf'));
+  if (temporary) cleanups.push(() => rm(dataDir, { recursive: true, force: true }));
+  const port =
+    values.port === undefined ? (temporary ? await freePort() : Number(process.env.PORT ?? 8484)) : Number(values.port);
+  const issuer = `http://localhost:${port}`;
+  say('Onbehalf: AI agents that act on behalf of your users, with each user’s authority and nothing more.');
+  const withLitellm = !temporary && process.env.LITELLM_BASE_URL !== undefined;
+  if (!withLitellm)
+    say(
+      'The model is the built-in demo planner: rules, no language model. Set LITELLM_BASE_URL and LITELLM_MASTER_KEY for a real one.',
+    );
+  const keys = ['OPENAI_API_KEY', 'ANTHROPIC_API_KEY', 'GEMINI_API_KEY'].filter(
+    (name) => process.env[name] !== undefined,
+  );
+  if (keys.length > 0 && !temporary)
+    say(
+      `Found ${keys.join(', ')}: not used, because they cost money; refer to one in a ModelConfig with credentialRef: {env: NAME}.`,
+    );
+
+  const orders = await startToolProcess('orders', issuer, temporary ? 0 : 9201);
+  cleanups.push(orders.stop);
+  const hr = await startToolProcess('hr', issuer, temporary ? 0 : 9202);
+  cleanups.push(hr.stop);
+  say(`Tool servers, each its own program: ${orders.url} and ${hr.url}`);
+
+  const { LITELLM_BASE_URL: _url, LITELLM_MASTER_KEY: _key, LITELLM_MODEL: _model, ...plain } = process.env;
+  const server = await up({
+    flags: { port, dataDir, publicUrl: issuer, ...(values.host !== undefined && { host: values.host }) },
+    env: {
+      ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32',
+      ONBEHALF_LOG_LEVEL: 'warn',
+      ...(withLitellm ? process.env : plain),
+    },
+    print: say,
+  });
+  cleanups.push(server.close);
+  const readyMs = Math.round(performance.now() - started);
+  say(`Ready on ${server.url} after ${readyMs} ms`);
+  await prepare(server.adminSocket, server.url, { orders, hr }, withLitellm);
+
+  const before = await tokenServiceRequests(server.adminSocket);
+  const turns: DemoTurn[] = [];
+  for (const user of ['alice', 'bob']) {
+    const token = await signIn(server.url, await loginLink(server.adminSocket, user));
+    const beforeFirst = (await exchanges(server.url, token)).tokenServiceRequests;
+    const marks = { orders: orders.seen.length, hr: hr.seen.length };
+    const result = await runTurn(server.url, token, 'assistant', MESSAGE);
+    const turn = describe(
+      user,
+      result,
+      { orders: orders.seen.slice(marks.orders), hr: hr.seen.slice(marks.hr) },
+      beforeFirst,
+    );
+    turns.push(turn);
+    say();
+    for (const line of printTurn(turn, MESSAGE)) say(line);
+  }
+  const after = await tokenServiceRequests(server.adminSocket);
+  const { body: audit } = await adminCall<{ ok: boolean; entries?: number }>(
+    server.adminSocket,
+    'GET',
+    '/audit/verify',
+  );
+  const tokenRequests = after.exchanges - before.exchanges;
+  say();
+  say(
+    `${tokenRequests} token exchanges for ${turns.reduce((sum, turn) => sum + turn.toolCalls.length, 0)} tool calls; ${audit.entries ?? 0} audit entries, ${audit.ok ? 'the chain verifies' : 'THE CHAIN IS BROKEN'}.`,
+  );
+  const summary = {
+    readyMs,
+    turns: turns.map(({ text: _text, exchangesBefore: _before, ...turn }) => turn),
+    tokenServiceRequests: tokenRequests,
+    workloadTokenRequests: after.workloads,
+    audit: { entries: audit.entries ?? 0, verified: audit.ok },
+  };
+  const problems = problemsOf(turns, summary);
+  for (const problem of problems) say(`NOT AS IT SHOULD BE: ${problem}`);
+  if (temporary) {
+    await cleanUp();
+    if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+    return problems.length === 0 ? 0 : 1;
+  }
+  say();
+  say(`Console: ${server.url}/ui/ . Sign in with one of these links (10 minutes, one use):`);
+  for (const { subject, role } of USERS)
+    if (role !== 'INACTIVE') say(`  ${subject.padEnd(6)} ${await loginLink(server.adminSocket, subject)}`);
+  say('Another link: npx onbehalf login-link --user alice --data-dir .onbehalf');
+  say('Ctrl-C ends everything that was started here.');
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+  });
+  await cleanUp();
+  return 0;
+}
+
+/** The demo's people and resources. A second start finds everything as it was. */
+async function prepare(
+  socket: string,
+  url: string,
+  servers: { orders: ToolProcess; hr: ToolProcess },
+  withLitellm: boolean,
+): Promise<void> {
+  for (const user of USERS) {
+    const { status, body } = await adminCall<{ code?: string }>(socket, 'POST', '/principals', user);
+    if (status !== 201 && body.code !== 'already_exists')
+      throw new Error(`user ${user.subject} could not be made: ${JSON.stringify(body)}`);
+  }
+  const yaml = (await readFile(join(import.meta.dirname, '..', 'demo.yaml'), 'utf8'))
+    .replaceAll('http://localhost:8484', url)
+    .replaceAll('http://127.0.0.1:9201/mcp', servers.orders.url)
+    .replaceAll('http://127.0.0.1:9202/mcp', servers.hr.url);
+  // From the environment comes a ModelConfig `default` already.
+  const documents = withLitellm ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml;
+  const applied = await adminCall<{ detail?: string; errors?: unknown }>(socket, 'POST', '/apply', {
+    documents,
+    file: 'examples/demo.yaml',
+  });
+  if (applied.status !== 200) throw new Error(`examples/demo.yaml was refused: ${JSON.stringify(applied.body)}`);
+  for (const name of ['orders', 'hr']) await discovered(socket, name);
+}
+
+async function discovered(socket: string, name: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const { body } = await adminCall<{ status: { conditions?: { type: string; status: string; message: string }[] } }>(
+      socket,
+      'GET',
+      `/mcp-servers/${name}`,
+    );
+    const condition = body.status.conditions?.find(({ type }) => type === 'ToolsDiscovered');
+    if (condition?.status === 'True') return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the tools of ${name} were not found`);
+}
+
+async function loginLink(socket: string, user: string): Promise<string> {
+  const { status, body } = await adminCall<{ url?: string }>(socket, 'POST', '/login-links', { user });
+  if (status !== 201 || body.url === undefined) throw new Error(`no login link for ${user}: ${JSON.stringify(body)}`);
+  return body.url;
+}
+
+async function tokenServiceRequests(socket: string) {
+  const { body } = await adminCall<{ tokenServiceRequests: number; workloadTokenRequests: number }>(
+    socket,
+    'GET',
+    '/exchanges',
+  );
+  return { exchanges: body.tokenServiceRequests, workloads: body.workloadTokenRequests };
+}
+
+/** Joins what the API says of each call with what the tool server saw of it. */
+function describe(
+  user: string,
+  result: TurnResult,
+  seen: Record<'orders' | 'hr', ToolProcess['seen']>,
+  exchangesBefore: number,
+): DemoTurn {
+  const queues = { orders: [...seen.orders], hr: [...seen.hr] };
+  return {
+    user,
+    agent: 'default/assistant',
+    session: result.session,
+    state: result.state,
+    text: result.text,
+    exchangesBefore,
+    toolCalls: result.toolCalls.map((call) => {
+      const queue = queues[call.server as 'orders' | 'hr'] ?? [];
+      const at = queue.findIndex((entry) => entry.tool === call.tool);
+      const [entry] = at < 0 ? [] : queue.splice(at, 1);
+      return {
+        server: call.server,
+        tool: call.tool,
+        seenByServer: entry
+          ? {
+              iss: entry.iss,
+              sub: entry.sub,
+              act: entry.act,
+              aud: entry.aud,
+              scope: entry.scope,
+              lifetimeS: entry.lifetimeS,
+            }
+          : undefined,
+        exchange:
+          call.exchange?.result === 'cached' || call.exchange?.result === 'joined'
+            ? ('cached' as const)
+            : ('exchanged' as const),
+        ms: Math.round(call.exchange?.ms ?? 0),
+      };
+    }),
+  };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${explainStart(error) ?? (error instanceof Error ? error.message : String(error))}\n`);
+  await cleanUp();
+  process.exitCode = 1;
+}

@@ -1,0 +1,46 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Seen } from '../tool-servers/tool-server.ts';
+
+export interface ToolProcess {
+  name: 'orders' | 'hr';
+  url: string;
+  /** What this server saw in the tokens that it verified, in order. */
+  seen: Seen[];
+  stop(): Promise<void>;
+}
+
+/** Starts an example tool server as a program of its own. */
+export async function startToolProcess(name: ToolProcess['name'], issuer: string, port: number): Promise<ToolProcess> {
+  const program = join(import.meta.dirname, '..', 'tool-servers', 'main.ts');
+  const child: ChildProcess = spawn(process.execPath, [program, name, '--issuer', issuer, '--port', String(port)], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH },
+  });
+  const seen: Seen[] = [];
+  let complaint = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    complaint += chunk.toString();
+  });
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', () => reject(new Error(complaint.trim() || `${name} did not start`)));
+    if (!child.stdout) throw new Error('the child has no output');
+    createInterface(child.stdout).on('line', (line) => {
+      const message = JSON.parse(line) as { listening?: string; seen?: Seen };
+      if (message.listening !== undefined) resolve(message.listening);
+      if (message.seen) seen.push(message.seen);
+    });
+  });
+  return {
+    name,
+    url,
+    seen,
+    async stop() {
+      if (child.exitCode !== null) return;
+      child.kill();
+      await once(child, 'exit');
+    },
+  };
+}
