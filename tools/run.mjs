@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [command = 'start', ...args] = process.argv.slice(2);
-const SOURCE = ['--conditions=source', '--disable-warning=ExperimentalWarning'];
+const SOURCE = ['--conditions=onbehalf-source', '--disable-warning=ExperimentalWarning'];
 const say = (line) => process.stderr.write(`${line}\n`);
 
 function run(program, parameters, options = {}) {
