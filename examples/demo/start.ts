@@ -191,13 +191,10 @@ async function loginLink(socket: string, user: string): Promise<string> {
   return body.url;
 }
 
+/** Counted at the token service, not at us who ask it. */
 async function tokenServiceRequests(socket: string) {
-  const { body } = await adminCall<{ tokenServiceRequests: number; workloadTokenRequests: number }>(
-    socket,
-    'GET',
-    '/exchanges',
-  );
-  return { exchanges: body.tokenServiceRequests, workloads: body.workloadTokenRequests };
+  const { body } = await adminCall<{ embedded: { exchanges: number; workloads: number } }>(socket, 'GET', '/exchanges');
+  return body.embedded;
 }
 
 /** Joins what the API says of each call with what the tool server saw of it. */

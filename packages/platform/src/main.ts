@@ -97,11 +97,14 @@ export async function startPlatform(config: Config): Promise<Platform> {
       authorizeTarget({ subject, agent, server }) {
         const found = registry.byUid(agent.uid);
         if (found?.kind !== 'Agent') return false;
-        const run = policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid: agent.uid });
+        // Without a person the agent asks for itself: then only what it is bound to counts.
+        const mayRun =
+          subject === undefined ||
+          policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid: agent.uid }).effect === 'allow';
         const bound =
           server === undefined ||
           resolveTools(found as Stored<'Agent'>, registry).some((tool) => tool.server?.metadata.uid === server.uid);
-        return run.effect === 'allow' && bound;
+        return mayRun && bound && found.spec.enabled !== false;
       },
     });
     closers.push(() => identity?.close());

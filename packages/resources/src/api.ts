@@ -214,6 +214,10 @@ export const exchangeList = z.strictObject({
   items: z.array(exchangeEntry),
   tokenServiceRequests: z.int(),
   workloadTokenRequests: z.int(),
+  /** For AUDITOR and ADMIN: what arrived at the embedded token service itself. */
+  embedded: z
+    .strictObject({ exchanges: z.int(), delegations: z.int(), workloads: z.int(), refused: z.int() })
+    .exactOptional(),
 });
 export type ExchangeList = z.infer<typeof exchangeList>;
 

@@ -79,7 +79,12 @@ const exchanges = route<undefined, z.infer<typeof exchangeQuery>>({
       )
       .filter((entry) => query.server === undefined || entry.server === query.server);
     const counts = tools.counts();
-    return { items, tokenServiceRequests: counts.exchanges, workloadTokenRequests: counts.workloads };
+    return {
+      items,
+      tokenServiceRequests: counts.exchanges,
+      workloadTokenRequests: counts.workloads,
+      ...(SEES_ALL.has(caller.principal.role) && { embedded: services.identity.counts() }),
+    };
   },
 });
 
