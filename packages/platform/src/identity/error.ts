@@ -3,6 +3,8 @@ export type IdentityErrorCode =
   | 'user_not_found'
   | 'invalid_user' // subject, password or role cannot be used
   | 'role_not_local' // roles of another issuer's people come with their tokens
+  | 'client_exists'
+  | 'invalid_client' // id, grants or keys cannot be used
   | 'login_failed' // the sign-in cannot be completed; begin again
   | 'not_ours' // a request to another server through the in-process fetch
   | 'closed';

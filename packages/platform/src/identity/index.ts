@@ -5,4 +5,5 @@
  * clear, and never mints one for a person who has not signed in.
  */
 export { IdentityError, type IdentityErrorCode } from './error.ts';
+export { createIdentity } from './identity.ts';
 export type * from './types.ts';

@@ -18,10 +18,12 @@ export interface AgentName {
   name: string;
 }
 
-/** May this person run this agent, and is this server bound to it? `server` is undefined for a delegation. */
+/** May this person run this agent (and every agent above it), and is this server bound to it? */
 export interface TargetQuestion {
-  subject: PrincipalName;
+  /** Undefined for an agent's own token (Workload): then only the binding counts. */
+  subject: PrincipalName | undefined;
   agent: AgentName;
+  /** Undefined for a delegation: then the agent must be bound to the one above it. */
   server: { uid: string; namespace: string; name: string } | undefined;
   /** The agents above the one that acts, nearest first. */
   chain: readonly AgentName[];
@@ -147,6 +149,25 @@ export interface TokenServiceCounts {
   refused: number;
 }
 
+export interface ClientInput {
+  id: string;
+  grants: readonly ClientGrant[];
+  /** Agents, as `namespace/name`, that the client may name as actors. */
+  agents?: readonly string[];
+  /** Public keys: the client signs its assertions. Without them it gets a secret. */
+  jwks?: { keys: readonly object[] };
+}
+
+export type ClientGrant = 'exchange' | 'workload' | 'introspect';
+
+/** Clients of the token service beside the built-in ones. */
+export interface Clients {
+  /** @throws IdentityError `client_exists`, `invalid_client` */
+  add(client: ClientInput, by?: PrincipalName): Promise<{ id: string; secret?: SecretValue }>;
+  list(): Promise<(Omit<ClientInput, 'jwks'> & { createdAt: string })[]>;
+  remove(id: string, by?: PrincipalName): Promise<void>;
+}
+
 export interface Principals extends PrincipalLookup {
   /** For decisions on behalf of somebody whose token was verified a while ago. */
   disabled(): readonly PrincipalName[];
@@ -168,6 +189,7 @@ export interface Identity {
     /** @throws IdentityError `user_not_found` */
     create(subject: string, by?: PrincipalName): Promise<LoginLink>;
   };
+  readonly clients: Clients;
   readonly sessions: LoginSessions;
   readonly tickets: Tickets;
   /** The token that was presented, until it ends; then `current` rejects with `user_token_required`. */

@@ -1,0 +1,156 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createVerifier, type IssuerConfig } from '@onbehalf/access';
+import { createClients } from './clients.ts';
+import { keepHouse } from './housekeeping.ts';
+import { doorAudiences, ownIssuerConfig } from './issuer/doors.ts';
+import { KEY_LIFE, openSigningKeys } from './issuer/keys.ts';
+import { metadata } from './issuer/metadata.ts';
+import { CLI, CONSOLE, createProvider } from './issuer/provider.ts';
+import { createLoginLinks } from './login/link.ts';
+import { createLoginSessions } from './login/sessions.ts';
+import { createSignIn } from './login/sign-in.ts';
+import { openPlatform } from './platform.ts';
+import { followPrincipals } from './principals.ts';
+import { createRevocation } from './revocation.ts';
+import { createRoutes } from './routes.ts';
+import { subjectOfBearer, subjectOfLegacy } from './subjects.ts';
+import { createTickets } from './tickets.ts';
+import { createTokenService } from './token-service/endpoint.ts';
+import { createLimits } from './token-service/limits.ts';
+import { registeredAt } from './token-service/targets.ts';
+import type { Identity, IdentityOptions } from './types.ts';
+import { createUsers, localAdmin } from './users.ts';
+import { json, localFetch, runHandler, type WireRequest, type WireResponse } from './wire.ts';
+
+/** @throws VaultError, StoreError when what is stored cannot be opened */
+export async function createIdentity(options: IdentityOptions): Promise<Identity> {
+  const {
+    publicUrl: issuer,
+    store,
+    vault,
+    audit,
+    registry,
+    egress,
+    now = Date.now,
+    onError = () => undefined,
+  } = options;
+  const secureCookies = options.secureCookies ?? new URL(issuer).protocol === 'https:';
+  const cookiePrefix = `onbehalf_${options.installation.replaceAll(/[^A-Za-z0-9]/g, '').slice(0, 12)}`;
+  const trusted = (): readonly IssuerConfig[] =>
+    (options.trustedIssuers?.() ?? []).filter((config) => config.issuer !== issuer);
+  const shared = { issuer, store, vault, audit, registry, now, onError, cookiePrefix, secureCookies };
+
+  const principals = await followPrincipals(store);
+  const keys = await openSigningKeys(shared);
+  const config = ownIssuerConfig(issuer, keys);
+  const own = createVerifier({ issuers: () => [config], principals, now });
+  const foreign = createVerifier({
+    issuers: subjectIssuers(trusted, issuer),
+    fetch: egress.fetch as typeof globalThis.fetch,
+    principals,
+    now,
+  });
+  const provider = createProvider({ ...shared, keys, principals, onRevoked: (sid) => revocation.deny('sid', sid) });
+  const revocation = createRevocation({ ...shared, principals, provider });
+  const users = createUsers({ ...shared, principals });
+
+  const fetch = localFetch(issuer, async (request) => respond(request));
+  const { client, platform } = await openPlatform({ ...shared, keys, fetch });
+  const clients = createClients({ ...shared, builtIn: client });
+  const { admits } = createLimits(now);
+  const tokenService = createTokenService({
+    ...shared,
+    ...{ keys, principals, own, foreign, trusted, admits, clients: clients.find },
+    authorizeTarget: options.authorizeTarget,
+    targets: registeredAt(issuer, registry),
+    doors: doorAudiences(issuer),
+    deny: revocation.deny,
+    isPublicClient: (id) => id === CONSOLE || id === CLI,
+    revokeRefreshToken: async (token, id) => (await revocation.endLogin(token, id)).ended,
+    login: (request) =>
+      runHandler(provider().callback(), { ...request, headers: { ...request.headers, ...forwarded } }),
+  });
+  const { host, protocol } = new URL(issuer);
+  const forwarded = { host, 'x-forwarded-proto': protocol.slice(0, -1) };
+  const about = metadata(issuer);
+
+  /** The endpoints that programs use, over a socket or in process. */
+  function respond(request: WireRequest): Promise<WireResponse> | WireResponse | undefined {
+    const get = request.method === 'GET' || request.method === 'HEAD';
+    switch (request.url) {
+      case '/jwks':
+        return get ? json(200, keys.jwks(), { 'cache-control': 'public, max-age=30' }) : undefined;
+      case '/.well-known/openid-configuration':
+      case '/.well-known/oauth-authorization-server':
+        return get ? json(200, about, { 'cache-control': 'public, max-age=300' }) : undefined;
+      default:
+        return tokenService.respond(request);
+    }
+  }
+
+  const links = createLoginLinks({ ...shared, provider, principals });
+  const sessions = createLoginSessions({
+    ...shared,
+    verifier: own,
+    fetch,
+    endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
+  });
+  const tickets = createTickets({ ...shared, principals, session: sessions.byHash });
+  const routes = createRoutes({
+    issuer,
+    respond,
+    forwarded,
+    provider,
+    links,
+    signIn: createSignIn({ ...shared, provider, principals }),
+    onError,
+  });
+  const house = keepHouse({
+    ...shared,
+    work: async () => {
+      if (keys.youngest() + KEY_LIFE <= now()) await keys.rotate({ issuer: 'local', subject: 'platform' });
+    },
+  });
+
+  return {
+    issuer,
+    handle: (request: IncomingMessage, response: ServerResponse) => routes(request, response),
+    fetch,
+    issuerConfig: () => config,
+    principals,
+    platform,
+    users,
+    clients,
+    loginLinks: { create: (subject, by = localAdmin) => links.create(subject, by) },
+    sessions,
+    tickets,
+    subjectOfBearer: (principal, token) => subjectOfBearer(principal, token, now),
+    subjectOfLegacy: (principal) =>
+      subjectOfLegacy(principal, { ...shared, keys, trusted: options.trustedIssuers ?? (() => []) }),
+    noteSeen: users.noteSeen,
+    counts: tokenService.counts,
+    rotateKeys: (by = localAdmin) => keys.rotate(by),
+    async close() {
+      house.close();
+      own.close();
+      foreign.close();
+      keys.close();
+      principals.close();
+    },
+  };
+}
+
+/** The same issuers, for tokens that are meant for this service instead of a door. One object for each, while it lasts. */
+function subjectIssuers(trusted: () => readonly IssuerConfig[], issuer: string): () => readonly IssuerConfig[] {
+  const made = new WeakMap<IssuerConfig, IssuerConfig>();
+  return () =>
+    trusted().flatMap((config) => {
+      if (config.issuer === '') return [];
+      const known = made.get(config) ?? {
+        ...config,
+        audiences: { api: [issuer, ...Object.values(config.audiences).flat()] },
+      };
+      made.set(config, known);
+      return [known];
+    });
+}

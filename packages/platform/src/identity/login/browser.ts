@@ -1,0 +1,79 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { answer, json, noStore, readBody } from '../wire.ts';
+import { pageHeaders } from './pages.ts';
+
+const BODY_LIMIT = 8 * 1024;
+
+/** What a script of ours is told when something did not work. */
+export class PageError extends Error {
+  override readonly name = 'PageError';
+  readonly status: number;
+  readonly code: string;
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, code: string, detail: string, retryAfter?: number) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export function sendPage(response: ServerResponse, html: string, status = 200): void {
+  answer(response, { status, headers: { ...pageHeaders, 'content-type': 'text/html; charset=utf-8' }, body: html });
+}
+
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  answer(response, json(status, body));
+}
+
+export function sendError(response: ServerResponse, error: PageError): void {
+  const headers = error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) };
+  answer(response, json(error.status, { error: error.code, detail: error.message }, headers));
+}
+
+export function sendNotFound(response: ServerResponse): void {
+  answer(response, { status: 404, headers: { ...noStore, 'content-type': 'text/plain' }, body: 'Not found\n' });
+}
+
+/**
+ * A request that changes something comes from our own page: `Origin` is ours, or the browser says `same-origin`. Where
+ * a cookie vouches for the browser, one of the two must be there. @throws PageError `csrf`
+ */
+export function requireSameOrigin({ headers }: IncomingMessage, publicUrl: string, cookie: 'needed' | 'unused'): void {
+  const { origin, 'sec-fetch-site': site } = headers;
+  const ours = origin === undefined ? site === 'same-origin' : origin === new URL(publicUrl).origin;
+  const noBrowser = cookie === 'unused' && origin === undefined && site === undefined;
+  if (!ours && !noBrowser) throw new PageError(403, 'csrf', 'The request comes from another page.');
+}
+
+/** A form of another page cannot send this type without being asked. @throws PageError */
+export async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
+  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
+    throw new PageError(415, 'unsupported_media_type', 'The body must be application/json.');
+  const body = await readBody(request, BODY_LIMIT);
+  if (body === undefined) throw new PageError(413, 'too_large', 'The body is too large.');
+  try {
+    const value: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new PageError(400, 'invalid_request', 'The body is not a JSON object.');
+}
+
+export function stringOf(body: Record<string, unknown>, name: string): string | undefined {
+  const value = Object.hasOwn(body, name) ? body[name] : undefined;
+  return typeof value === 'string' && value !== '' && value.length <= 2_048 ? value : undefined;
+}
+
+/** A path of ours to go on with. Anything that a browser could take for another host is not one. */
+export function localPath(value: string | undefined): string {
+  return value !== undefined && /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(value) ? value : '/ui/';
+}
+
+/** The value of one cookie. */
+export function cookieOf(header: string | undefined, name: string): string | undefined {
+  const found = (header ?? '').split(';').map((pair) => pair.trim());
+  return found.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+}

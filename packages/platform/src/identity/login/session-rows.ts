@@ -1,0 +1,77 @@
+import { SecretValue } from '@onbehalf/secret-value';
+import type { AuditBody, LoginSessionRow, Store } from '../../store/index.ts';
+import type { Vault } from '../../vault/index.ts';
+
+/** The tokens of one login. Sealed as one value. */
+export interface LoginTokens {
+  accessToken: string;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+  refreshToken: string;
+}
+
+export interface Login {
+  idHash: string;
+  sid: string | undefined;
+  issuer: string;
+  subject: string;
+  tokens: LoginTokens;
+  expiresAt: number;
+  fence: number;
+}
+
+export const REFRESHED_ELSEWHERE = 'login_refreshed';
+
+/** The rows of login sessions: ids hashed, tokens sealed to their row. */
+export function loginRows({ store, vault, now }: { store: Store; vault: Vault; now: () => number }) {
+  const { builder } = store;
+  const place = (idHash: string) => ({ kind: 'LoginSession', uid: idHash, field: 'tokens' });
+  const seal = (idHash: string, tokens: LoginTokens) =>
+    vault.sealInline(place(idHash), SecretValue.of(JSON.stringify(tokens)));
+
+  return {
+    async find(idHash: string): Promise<Login | undefined> {
+      const query = builder.selectFrom('login_sessions').selectAll().where('id_hash', '=', idHash);
+      const [row] = await store.read<LoginSessionRow>(query.compile());
+      if (row === undefined || Number(row.expires_at) <= now()) return undefined;
+      return {
+        idHash,
+        sid: row.sid ?? undefined,
+        issuer: row.iss,
+        subject: row.sub,
+        tokens: JSON.parse(vault.openInline(place(idHash), row.sealed).reveal()) as LoginTokens,
+        expiresAt: Number(row.expires_at),
+        fence: Number(row.fence),
+      };
+    },
+    async insert(login: Omit<Login, 'fence'>, csrfHash: string, line: AuditBody): Promise<void> {
+      const { idHash, sid, issuer, subject, tokens, expiresAt } = login;
+      const row = {
+        ...{ id_hash: idHash, sid: sid ?? null, iss: issuer, sub: subject, sealed: seal(idHash, tokens) },
+        ...{ csrf: csrfHash, created_at: now(), expires_at: expiresAt, last_seen: now(), fence: 0 },
+      };
+      await store.commit({
+        statements: [{ query: builder.insertInto('login_sessions').values(row).compile(), expect: 1 }],
+        changes: [{ kind: 'LoginSession', key: idHash, op: 'put' }],
+        audit: [line],
+      });
+    },
+    /** Only over what was read: another replica may have been first. @throws StoreError `login_refreshed` */
+    async replace({ idHash, fence }: Login, tokens: LoginTokens, expiresAt: number): Promise<void> {
+      const query = builder
+        .updateTable('login_sessions')
+        .set({ sealed: seal(idHash, tokens), fence: fence + 1, expires_at: expiresAt, last_seen: now() })
+        .where('id_hash', '=', idHash)
+        .where('fence', '=', fence);
+      await store.commit({ statements: [{ query: query.compile(), expect: 1, conflict: REFRESHED_ELSEWHERE }] });
+    },
+    async remove({ idHash }: Pick<Login, 'idHash'>, line: AuditBody): Promise<void> {
+      const query = builder.deleteFrom('login_sessions').where('id_hash', '=', idHash);
+      await store.commit({
+        statements: [{ query: query.compile() }],
+        changes: [{ kind: 'LoginSession', key: idHash, op: 'delete' }],
+        audit: [line],
+      });
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { isRole, type PrincipalRecord } from '@onbehalf/access';
+import type { PrincipalRow, Store } from '../store/index.ts';
+import type { PrincipalName, Principals } from './types.ts';
+
+export interface PrincipalView extends Principals {
+  /** Resolves when the view holds at least this revision of the change log. */
+  settled(revision: number): Promise<void>;
+  close(): void;
+}
+
+const SEPARATOR = ' ';
+
+/** Keys in the change log: an issuer holds no space. */
+export const principalKey = (issuer: string, subject: string): string => `${issuer}${SEPARATOR}${subject}`;
+export const denyKey = (issuer: string, claim: string, value: string): string => `${issuer} ${claim} ${value}`;
+
+/** Principals and the deny list in memory, following the change log, so that every verification can ask them. */
+export async function followPrincipals(store: Store): Promise<PrincipalView> {
+  const records = new Map<string, PrincipalRecord>();
+  const denied = new Set<string>();
+  const listeners = new Set<() => void>();
+  let revision = store.revision();
+
+  const keep = (row: PrincipalRow) => records.set(principalKey(row.iss, row.sub), recordOf(row));
+  const load = async () => {
+    const { builder } = store;
+    for (const row of await store.read<PrincipalRow>(builder.selectFrom('principals').selectAll().compile())) keep(row);
+    const denials = await store.read(builder.selectFrom('deny_list').selectAll().compile());
+    for (const { iss, claim, value } of denials) denied.add(denyKey(iss, claim, value));
+  };
+  const refresh = async (keys: ReadonlySet<string>, upTo: number) => {
+    for (const key of keys) {
+      const { issuer, subject } = nameOf(key);
+      const query = store.builder.selectFrom('principals').selectAll().where('iss', '=', issuer);
+      const [row] = await store.read<PrincipalRow>(query.where('sub', '=', subject).compile());
+      if (row === undefined) records.delete(key);
+      else keep(row);
+    }
+    revision = upTo;
+    for (const listener of listeners) listener();
+  };
+
+  let following = load();
+  const watch = store.watch(revision, (changes) => {
+    // A denial is in its key: it counts at once.
+    for (const { kind, key, op } of changes) {
+      if (kind !== 'Deny') continue;
+      if (op === 'put') denied.add(key);
+      else denied.delete(key);
+    }
+    const keys = new Set(changes.flatMap(({ kind, key }) => (kind === 'Principal' ? [key] : [])));
+    const upTo = changes.at(-1)?.revision ?? revision;
+    following = following.then(() => refresh(keys, upTo));
+  });
+  await following;
+
+  return {
+    lookup: (issuer, subject) => records.get(principalKey(issuer, subject)),
+    denied({ issuer, subject, sid, jti }) {
+      if (denied.size === 0) return false;
+      const claims = { sub: subject, sid, jti };
+      return Object.entries(claims).some(
+        ([name, value]) => value !== undefined && denied.has(denyKey(issuer, name, value)),
+      );
+    },
+    disabled: () => [...records].flatMap(([key, record]) => (record.disabled ? [nameOf(key)] : [])),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async settled(wanted) {
+      while (revision < wanted) {
+        await following;
+        if (revision < wanted) await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+    close() {
+      watch.close();
+      listeners.clear();
+    },
+  };
+}
+
+function nameOf(key: string): PrincipalName {
+  const at = key.indexOf(SEPARATOR);
+  return { issuer: key.slice(0, at), subject: key.slice(at + 1) };
+}
+
+function recordOf(row: PrincipalRow): PrincipalRecord {
+  const notBefore = Number(row.not_before);
+  return {
+    disabled: Number(row.disabled) !== 0,
+    ...(notBefore > 0 && { notBefore: notBefore / 1000 }),
+    ...(isRole(row.role) && { role: row.role }),
+    ...(isKind(row.kind) && { kind: row.kind }),
+    ...(row.name !== null && { name: row.name }),
+    ...(row.email !== null && { email: row.email }),
+  };
+}
+
+export function isKind(kind: string): kind is 'person' | 'service' | 'workload' {
+  return kind === 'person' || kind === 'service' || kind === 'workload';
+}

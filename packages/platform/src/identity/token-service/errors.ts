@@ -1,0 +1,57 @@
+import type { WireResponse } from '../wire.ts';
+import { json } from '../wire.ts';
+
+/** RFC 6749 section 5.2, RFC 8707 section 2. */
+export type TokenErrorCode =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'slow_down'
+  | 'server_error';
+
+const STATUS: Partial<Record<TokenErrorCode, number>> = { invalid_client: 401, slow_down: 429, server_error: 500 };
+
+/** A refusal. `check` names the rule that failed, for the audit; the client reads `error` and `says`. */
+export class TokenError extends Error {
+  override readonly name = 'TokenError';
+  readonly error: TokenErrorCode;
+  readonly check: string;
+
+  constructor(error: TokenErrorCode, check: string, says: string) {
+    super(says);
+    this.error = error;
+    this.check = check;
+  }
+}
+
+/** One rule of the token service. */
+export interface Check<Facts> {
+  /** In the audit. */
+  name: string;
+  error: TokenErrorCode;
+  /** Shown to the client: what is wrong, nothing of how it is looked up. */
+  says: string;
+  passes(facts: Facts): boolean;
+}
+
+/** @throws TokenError of the first rule that fails */
+export function pass<Facts>(checks: readonly Check<Facts>[], facts: Facts): void {
+  const failed = checks.find((check) => !check.passes(facts));
+  if (failed !== undefined) throw new TokenError(failed.error, failed.name, failed.says);
+}
+
+export function errorAnswer({ error, message }: TokenError, basic: boolean): WireResponse {
+  return json(
+    STATUS[error] ?? 400,
+    { error, error_description: message },
+    {
+      // RFC 6749 section 5.2: a client that tried the Authorization header is told which scheme is understood.
+      ...(error === 'invalid_client' && basic && { 'www-authenticate': 'Basic realm="onbehalf"' }),
+      ...(error === 'slow_down' && { 'retry-after': '5' }),
+    },
+  );
+}
