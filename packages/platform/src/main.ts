@@ -5,7 +5,7 @@
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createVerifier, type IssuerConfig } from '@onbehalf/access';
-import { modelConfigRefOf } from '@onbehalf/resources';
+import { bindingsOf, modelConfigRefOf } from '@onbehalf/resources';
 import { pino } from 'pino';
 import { chainHash, createAudit, fileWitness } from './audit/index.ts';
 import type { Config } from './config.ts';
@@ -94,17 +94,29 @@ export async function startPlatform(config: Config): Promise<Platform> {
           },
           'identity',
         ),
-      authorizeTarget({ subject, agent, server }) {
-        const found = registry.byUid(agent.uid);
-        if (found?.kind !== 'Agent') return false;
+      authorizeTarget({ subject, agent, server, chain }) {
+        const actors = [agent, ...chain].map(({ uid }) => registry.byUid(uid));
         // Without a person the agent asks for itself: then only what it is bound to counts.
-        const mayRun =
+        const mayRun = (uid: string) =>
           subject === undefined ||
-          policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid: agent.uid }).effect === 'allow';
-        const bound =
-          server === undefined ||
-          resolveTools(found as Stored<'Agent'>, registry).some((tool) => tool.server?.metadata.uid === server.uid);
-        return mayRun && bound && found.spec.enabled !== false;
+          policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid }).effect === 'allow';
+        if (
+          !actors.every(
+            (found) => found?.kind === 'Agent' && found.spec.enabled !== false && mayRun(found.metadata.uid),
+          )
+        )
+          return false;
+        const [acting, above] = actors as [Stored<'Agent'>, Stored<'Agent'> | undefined];
+        if (server) return resolveTools(acting, registry).some((tool) => tool.server?.metadata.uid === server.uid);
+        return (
+          above === undefined ||
+          bindingsOf(above.spec).some(
+            (binding) =>
+              binding.agent &&
+              registry.get('Agent', binding.agent.namespace ?? above.metadata.namespace, binding.agent.name)?.metadata
+                .uid === agent.uid,
+          )
+        );
       },
     });
     closers.push(() => identity?.close());

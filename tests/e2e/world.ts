@@ -1,0 +1,151 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Running, up } from '@onbehalf/platform/up';
+import type { TurnResult } from '@onbehalf/resources';
+import { adminCall } from '../../examples/demo/api.ts';
+import { signIn } from '../../examples/demo/sign-in.ts';
+import { startHr } from '../../examples/tool-servers/hr.ts';
+import { startOrders } from '../../examples/tool-servers/orders.ts';
+import type { RunningToolServer, Seen } from '../../examples/tool-servers/tool-server.ts';
+
+export interface Answer<T = Record<string, unknown>> {
+  status: number;
+  headers: Headers;
+  body: T;
+}
+
+export interface World extends AsyncDisposable {
+  url: string;
+  dataDir: string;
+  server: Running;
+  orders: RunningToolServer;
+  hr: RunningToolServer;
+  seen: { orders: Seen[]; hr: Seen[] };
+  /** As `local-admin`. */
+  admin<T = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; body: T }>;
+  /** A fresh access token of this person, signed in through the front door. */
+  token(user: string): Promise<string>;
+  /** With that token; JSON in and out. */
+  as<T = Record<string, unknown>>(
+    token: string | undefined,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer<T>>;
+  apply(yaml: string): Promise<{ status: number; body: Record<string, unknown> }>;
+}
+
+export interface WorldOptions {
+  env?: Record<string, string>;
+  dataDir?: string;
+  port?: number;
+  /** Leave the demo's people and resources out. */
+  bare?: boolean;
+}
+
+const PEOPLE = {
+  alice: 'REGULAR',
+  bob: 'REGULAR',
+  carol: 'REGULAR',
+  rita: 'RESTRICTED',
+  root: 'ADMIN',
+  mallory: 'INACTIVE',
+  audrey: 'AUDITOR',
+} as const;
+
+/** The whole product in this process, with the demo's people and resources, on free ports. */
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'onbehalf-e2e-')));
+  const port = options.port ?? (await freePort());
+  const url = `http://localhost:${port}`;
+  const seen: World['seen'] = { orders: [], hr: [] };
+  const orders = await startOrders({ issuer: url, port: 0, onSeen: (entry) => seen.orders.push(entry) });
+  const hr = await startHr({ issuer: url, port: 0, onSeen: (entry) => seen.hr.push(entry) });
+  const server = await up({
+    flags: { port, dataDir },
+    env: { ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32', ONBEHALF_LOG_LEVEL: 'silent', ...options.env },
+    print: () => undefined,
+  });
+  const admin: World['admin'] = (method, path, body) => adminCall(server.adminSocket, method, path, body);
+  const world: World = {
+    url,
+    dataDir,
+    server,
+    orders,
+    hr,
+    seen,
+    admin,
+    async token(user) {
+      const { body } = await admin<{ url: string }>('POST', '/login-links', { user });
+      return signIn(url, body.url);
+    },
+    async as<T>(
+      token: string | undefined,
+      method: string,
+      path: string,
+      body?: unknown,
+      headers: Record<string, string> = {},
+    ) {
+      const response = await fetch(`${url}/api${path}`, {
+        method,
+        headers: {
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: (text === '' ? undefined : JSON.parse(text)) as T,
+      };
+    },
+    apply: (documents) => admin('POST', '/apply', { documents }),
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      await orders.close();
+      await hr.close();
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+  if (!options.bare) await furnish(world);
+  return world;
+}
+
+async function furnish(world: World): Promise<void> {
+  for (const [subject, role] of Object.entries(PEOPLE))
+    await world.admin('POST', '/principals', { subject, role, name: subject.toUpperCase() });
+  const yaml = (await readFile(join(import.meta.dirname, '..', '..', 'examples', 'demo.yaml'), 'utf8'))
+    .replaceAll('http://localhost:8484', world.url)
+    .replaceAll('http://127.0.0.1:9201/mcp', world.orders.url)
+    .replaceAll('http://127.0.0.1:9202/mcp', world.hr.url);
+  const applied = await world.apply(yaml);
+  if (applied.status !== 200) throw new Error(JSON.stringify(applied.body));
+  for (const name of ['orders', 'hr']) await world.admin('POST', `/mcp-servers/${name}/actions/test`);
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** Opens a session and says one thing. */
+export async function say(world: World, token: string, content: string, session?: string) {
+  const id = session ?? (await world.as<{ id: string }>(token, 'POST', '/agents/assistant/sessions', {})).body.id;
+  return world.as<TurnResult>(token, 'POST', `/agents/assistant/sessions/${id}/messages`, { content });
+}
