@@ -10,7 +10,13 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
 import { createIdentity, type Identity, type TargetQuestion } from '../../src/identity/index.ts';
-import { createRegistry, insertResource, openSqliteStore } from '../../src/store/index.ts';
+import {
+  createRegistry,
+  insertResource,
+  nextVersion,
+  openSqliteStore,
+  replaceResource,
+} from '../../src/store/index.ts';
 import { openVault } from '../../src/vault/index.ts';
 import { Browser } from './browser.ts';
 
@@ -73,6 +79,16 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
     await registry.settled(revision);
     return uid;
   }
+  async function switchOff(name: string): Promise<void> {
+    const before = registry.byUid(registry.get('Agent', 'default', name)?.metadata.uid ?? '');
+    if (before === undefined) throw new Error(`no ${name}`);
+    const next = { ...before, spec: { ...before.spec, enabled: false }, metadata: nextVersion(before, now(), true) };
+    const { revision } = await store.commit({
+      statements: [replaceResource(store, next as Resource, before)],
+      changes: [{ kind: 'Agent', key: before.metadata.uid, op: 'put' }],
+    });
+    await registry.settled(revision);
+  }
   const exchangeServer = (resource: string, scopes: string[], more: string[] = []) => ({
     url: resource,
     auth: {
@@ -101,7 +117,22 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
   await identity.users.create({ subject: 'bob', name: 'Bob', role: 'REGULAR', password });
 
   return {
-    ...{ publicUrl, store, vault, audit, registry, now, clock, asked, allows, errors, uids, apply, exchangeServer },
+    ...{
+      publicUrl,
+      store,
+      vault,
+      audit,
+      registry,
+      now,
+      clock,
+      asked,
+      allows,
+      errors,
+      uids,
+      apply,
+      switchOff,
+      exchangeServer,
+    },
     get identity(): Identity {
       if (identity === undefined) throw new Error('not open');
       return identity;
