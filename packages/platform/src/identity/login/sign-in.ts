@@ -47,6 +47,8 @@ export function createSignIn(o: SignInOptions) {
       throw new PageError(400, 'expired', 'This sign-in has expired. Go back and start again.');
     });
     await check(username, SecretValue.of(password), request.socket.remoteAddress);
+    const result = { login: { accountId: username, amr: ['pwd'] } };
+    const location = await provider.interactionResult(request, response, result, { mergeWithLastSubmission: false });
     const { session } = interaction;
     // Somebody else was signed in here: nothing of theirs is left in the session that goes on.
     if (session !== undefined && session.accountId !== username) {
@@ -57,8 +59,6 @@ export function createSignIn(o: SignInOptions) {
         await previous.persist();
       }
     }
-    const result = { login: { accountId: username, amr: ['pwd'] } };
-    const location = await provider.interactionResult(request, response, result, { mergeWithLastSubmission: false });
     sendJson(response, 200, { location });
   }
 
