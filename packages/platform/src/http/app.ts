@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -78,7 +79,13 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, new HttpProblem('not_found', 'there is no such address')),
   );
-  app.removeContentTypeParser('text/plain');
+  app.removeContentTypeParser(['text/plain', 'application/json']);
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (body.length === 0) return done(null, undefined);
+    if (!isUtf8(body)) return done(new HttpProblem('invalid_request', 'the body is not UTF-8'), undefined);
+    return parseJson(request, body.toString('utf8'), done);
+  });
 
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async () => ({ status: 'ok' }));
@@ -157,7 +164,7 @@ export function sendProblem(reply: FastifyReply, problem: HttpProblem): FastifyR
     .code(problem.status)
     .headers(problem.headers)
     .type('application/problem+json')
-    .send(JSON.stringify(problemBody(problem)));
+    .send(Buffer.from(JSON.stringify(problemBody(problem))));
 }
 
 /** Only what helps to find the line; messages of libraries may hold what was sent. */
