@@ -105,14 +105,20 @@ test('C4 the pages allow nothing inline, stand in no frame, and escape what they
   }
 });
 
-test('signing in as somebody else in one browser leaves nothing of the first', async () => {
+test('G3 signing in as somebody else in one browser: the session before is over, whoever knows its id', async () => {
   await using f = await identityFixture();
   const { browser, answer } = await signInByPassword(f, 'alice');
   await browser.follow(((await answer.json()) as { location: string }).location);
+  const planted = f.browser();
+  planted.cookies = [...browser.cookies];
   const again = codeRequest(f.publicUrl, { prompt: 'login' });
   const page = await browser.follow(again.address);
   const second = await browser.post(page.url.pathname, { username: 'bob', password: PASSWORD });
   assert.equal(second.status, 200, `${await second.clone().text()} ${f.errors}`);
+  for (let i = 0; i < 2; i += 1) {
+    const theirs = await planted.follow(codeRequest(f.publicUrl).address);
+    assert.match(theirs.url.pathname, /^\/login\/sign-in\//);
+  }
   const { url } = await browser.follow(((await second.json()) as { location: string }).location);
   assert.equal(url.searchParams.has('code'), true, url.href);
   assert.equal(decodeJwt((await redeemCode(f.publicUrl, again, url)).access_token).sub, 'bob');

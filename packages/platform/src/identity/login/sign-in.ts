@@ -49,14 +49,14 @@ export function createSignIn(o: SignInOptions) {
     await check(username, SecretValue.of(password), request.socket.remoteAddress);
     const result = { login: { accountId: username, amr: ['pwd'] } };
     const location = await provider.interactionResult(request, response, result, { mergeWithLastSubmission: false });
-    const { session } = interaction;
-    // Somebody else was signed in here: nothing of theirs is left in the session that goes on.
+    const { session, uid } = interaction;
+    // Somebody else was signed in here. Their session is over before this one begins: it gets another id.
     if (session !== undefined && session.accountId !== username) {
-      const previous = await provider.Session.findByUid(session.uid);
-      if (previous !== undefined) {
-        previous.authorizations = {};
-        previous.loginAccount({ accountId: username });
-        await previous.persist();
+      await (await provider.Session.findByUid(session.uid))?.destroy();
+      const stored = await provider.Interaction.find(uid);
+      if (stored !== undefined) {
+        delete stored.session;
+        await stored.persist();
       }
     }
     sendJson(response, 200, { location });
