@@ -81,8 +81,14 @@ export function explainError(error: unknown, interrupted: boolean): Explained {
     };
   }
   if (error instanceof CommanderError)
-    return { exit: EXIT.usage, code: 'usage', message: error.message.replace(/^error: /, ''), next: 'onbehalf --help' };
+    return { exit: EXIT.usage, code: 'usage', message: usageText(error), next: 'onbehalf --help' };
   return { exit: EXIT.failure, code: 'failure', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** What somebody wrote by mistake where no secret belongs is not repeated into a log. */
+function usageText(error: CommanderError): string {
+  const text = error.message.replace(/^error: /, '').replace(/(--[a-z-]+)=[^']*/g, '$1');
+  return error.code === 'commander.excessArguments' ? text.replace(/: .*$/s, '') : text;
 }
 
 function groupOf(error: ApiError): CliErrorCode {

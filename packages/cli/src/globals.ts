@@ -30,8 +30,20 @@ const make = () =>
 export function addGlobalOptions(command: Command): void {
   for (const option of make())
     if (!command.options.some((own) => own.long === option.long || (own.short && own.short === option.short)))
-      command.addOption(option);
+      // Told once, in the help of the program.
+      command.addOption(option.hideHelp(command.parent !== null));
   for (const below of command.commands) addGlobalOptions(below);
+}
+
+/** What a command has for itself. */
+export function ownOptions(command: Command): Record<string, unknown> {
+  const own = command.options.filter((option) => option.helpGroupHeading !== GROUP);
+  return Object.fromEntries(
+    own.flatMap((option) => {
+      const value: unknown = command.getOptionValue(option.attributeName());
+      return value === undefined ? [] : [[option.attributeName(), value]];
+    }),
+  );
 }
 
 /** The innermost command on which a flag was written wins. */

@@ -57,6 +57,10 @@ export function createProgram(io: Io, act: Act): Command {
       getErrHasColors: () => false,
     })
     .enablePositionalOptions()
+    .configureHelp({
+      subcommandTerm: (command) => [command.name(), command.usage().replace(/^\[options\] ?/, '')].join(' ').trim(),
+    })
+    .helpCommand(false)
     .addHelpText(
       'after',
       '\nExit codes: 0 ok, 1 failure, 2 usage, 3 not authenticated, 4 server unreachable, 5 not found, 6 denied by policy,\n7 conflict, 8 agent or tool error, 9 time-out, 130 interrupted.\n',

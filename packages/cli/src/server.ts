@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Client, createClient } from '@onbehalf/client';
+import { type Client, createClient, type Fetch } from '@onbehalf/client';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
 import { accessToken } from './token.ts';
@@ -52,7 +52,7 @@ export function connect(io: Io, selection: Selection, administrative: boolean): 
     const directory = dataDirectory(io, selection);
     const socket = join(directory, 'admin.sock');
     if (existsSync(socket)) {
-      const fetch = unixSocketFetch(socket);
+      const fetch = interruptible(io, unixSocketFetch(socket));
       return { client: createClient({ baseUrl: 'http://localhost', fetch }), url: socket, local: true };
     }
     if (asked)
@@ -60,8 +60,17 @@ export function connect(io: Io, selection: Selection, administrative: boolean): 
   }
   const url = serverUrl(io, selection);
   return {
-    client: createClient({ baseUrl: url, fetch: io.fetch, token: () => accessToken(io, url) }),
+    client: createClient({ baseUrl: url, fetch: interruptible(io, io.fetch), token: () => accessToken(io, url) }),
     url,
     local: false,
+  };
+}
+
+/** Ctrl-C ends whatever is under way. What begins after it, such as stopping the turn on the server, may still end. */
+function interruptible(io: Io, fetch: Fetch): Fetch {
+  return (url, init) => {
+    if (io.signal.aborted) return fetch(url, init);
+    const signal = init.signal ? AbortSignal.any([io.signal, init.signal]) : io.signal;
+    return fetch(url, { ...init, signal });
   };
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Globals, globalsOf } from './globals.ts';
+import { type Globals, globalsOf, ownOptions } from './globals.ts';
 import type { Io } from './io.ts';
 import { createOutput, type Output } from './output.ts';
 import { connect, type Server } from './server.ts';
@@ -37,11 +37,11 @@ export function createAct(io: Io, exit: (code: number) => void): Act {
         exit,
         server: (administrative = false) => connect(io, globals, administrative),
       };
-      await handler(task, command.opts() as O, ...(all.slice(0, -2) as A));
+      await handler(task, ownOptions(command) as O, ...(all.slice(0, -2) as A));
     };
 }
 
 /** Two or three lines at the end of a command's help. */
 export function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ onbehalf ${line}`).join('\n')}\n`;
+  return `\nExamples:\n${lines.map((line) => `  $ onbehalf ${line}`).join('\n')}\n\nEverywhere: -o FORMAT, -n NAMESPACE, --server URL, --local, --data-dir DIR, -q, -y, --no-input; see onbehalf --help.\n`;
 }

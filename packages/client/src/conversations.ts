@@ -5,7 +5,7 @@ import { serverSentEvents } from './server-sent-events.ts';
 import { readJson, type Transport } from './transport.ts';
 import type { Address, Call, SayOptions, StopResult } from './types.ts';
 
-const ATTEMPTS = 4;
+const ATTEMPTS = 6;
 
 export interface Conversations {
   createSession(agent: Address, options?: { title?: string } & Call): Promise<SessionView>;
@@ -52,7 +52,7 @@ export function conversations(transport: Transport, wait: (ms: number) => Promis
         return await transport.send('POST', path, { body, headers, signal: options.signal });
       } catch (error) {
         if (!(error instanceof ApiError) || attempt >= ATTEMPTS || !worthRepeating(error, attempt)) throw error;
-        await wait(250 * 2 ** attempt);
+        await wait(100 * 2 ** attempt);
       }
     }
   }
@@ -102,7 +102,7 @@ export function conversations(transport: Transport, wait: (ms: number) => Promis
         }
         if (last === undefined || attempt >= ATTEMPTS)
           throw new ApiError('unreachable', 'the connection was cut before the turn had ended');
-        await wait(250 * 2 ** attempt);
+        await wait(100 * 2 ** attempt);
       }
     },
     async postMessage(agent, session, content, options = {}) {

@@ -201,5 +201,5 @@ test('close before anything happened leaves nothing behind', async () => {
   const conversation = createClient({ baseUrl: server.url }).openSession({ agent: 'assistant' });
   conversation.close();
   await assert.rejects(conversation.send('hello'), { code: 'closed' });
-  assert.deepEqual(server.seen, []);
+  assert.equal(server.seen.length, 0);
 });

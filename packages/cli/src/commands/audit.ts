@@ -4,7 +4,7 @@ import { EXIT } from '../error.ts';
 import { type Column, json } from '../output.ts';
 import { dataDirectory } from '../server.ts';
 import { examples, type Register, type Task } from '../task.ts';
-import { sinceText } from '../times.ts';
+import { limitNumber, sinceText } from '../times.ts';
 
 interface LsOptions {
   user?: string;
@@ -19,7 +19,7 @@ interface LsOptions {
   requestId?: string;
   since?: string;
   until?: string;
-  limit?: string;
+  limit?: number;
 }
 
 export const registerAudit: Register = (program, act) => {
@@ -42,7 +42,7 @@ export const registerAudit: Register = (program, act) => {
     .option('--request-id <id>', 'of this request')
     .option('--since <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d')
     .option('--until <time>', 'the same')
-    .option('--limit <number>', 'at most so many, up to 500 (default: 100)')
+    .option('--limit <number>', 'at most so many, up to 500 (default: 100)', limitNumber)
     .addHelpText(
       'after',
       examples(
@@ -77,7 +77,7 @@ async function list({ io, out, server }: Task, options: LsOptions): Promise<void
     server: qualified(toolServer),
     since: sinceText(since, io.now()),
     until: sinceText(until, io.now()),
-    limit: limit === undefined ? undefined : Number(limit),
+    limit,
   };
   const items = await server().client.audit(filter);
   out.list(items, columns, nameOf, 'No entry matches.');

@@ -1,14 +1,14 @@
 import type { ExchangeEntry } from '@onbehalf/resources';
 import type { Column } from '../output.ts';
 import { examples, type Register } from '../task.ts';
-import { sinceText } from '../times.ts';
+import { limitNumber, sinceText } from '../times.ts';
 
 interface Options {
   session?: string;
   agent?: string;
   server?: string;
   since?: string;
-  limit?: string;
+  limit?: number;
 }
 
 export const registerExchanges: Register = (program, act) => {
@@ -20,14 +20,14 @@ export const registerExchanges: Register = (program, act) => {
     .option('--agent <name>', 'of this agent')
     .option('--server <name>', 'for this tool server; --server URL goes before "exchanges"')
     .option('--since <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d')
-    .option('--limit <number>', 'at most so many, up to 500 (default: 100)')
+    .option('--limit <number>', 'at most so many, up to 500 (default: 100)', limitNumber)
     .addHelpText('after', examples('exchanges', 'exchanges --server orders --since 1h -o wide', 'exchanges -o jsonl'))
     .action(
       act<Options, []>(async ({ io, out, server }, { since, limit, ...filter }) => {
         const found = await server().client.exchanges({
           ...filter,
           since: sinceText(since, io.now()),
-          limit: limit === undefined ? undefined : Number(limit),
+          limit,
         });
         if (out.format === 'json' || out.format === 'yaml') out.one(found, '', () => '');
         else out.list(found.items, columns, ({ id }) => id, 'There was none yet.');

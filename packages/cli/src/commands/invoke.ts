@@ -64,7 +64,7 @@ async function invoke(task: Task, options: Options, name: string): Promise<void>
   );
   // The same message with the same key: its outcome, not another turn.
   if (!asText && !options.stream)
-    out.one(await client.sendMessage(agent, session, content, { idempotencyKey }), session, () => '');
+    out.one(await client.sendMessage(agent, session, content, { idempotencyKey, signal }), session, () => '');
   out.hint(`session ${session}`);
   requireCompleted(end);
 }

@@ -10,7 +10,6 @@ import { exchangeText } from '../transcript.ts';
 interface Options {
   agent?: string;
   reason?: string;
-  limit?: string;
 }
 
 type Place = { agent: { name: string; namespace: string | undefined }; id: string };
