@@ -29,11 +29,18 @@ function must(what, program, parameters, options) {
 
 function install() {
   const stamp = join(root, 'node_modules', '.onbehalf-installed');
-  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('Installing the dependencies from the lock file (about a minute, once) …');
   // The output of a script may be read by a machine, so npm's goes to standard error.
-  must('npm ci', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 2, 2] });
+  must(
+    'npm ci',
+    process.platform === 'win32' ? 'npm.cmd' : 'npm',
+    ['ci', '--no-audit', '--no-fund', '--loglevel=error'],
+    { stdio: ['ignore', 2, 2] },
+  );
   writeFileSync(stamp, wanted);
 }
 
@@ -64,7 +71,12 @@ function buildConsole(node) {
   const stamp = join(folder, 'dist', '.built');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('Building the console …');
-  must('building the console', node, [join(root, 'node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'warn'], { cwd: folder, stdio: ['ignore', 2, 2] });
+  must(
+    'building the console',
+    node,
+    [join(root, 'node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'warn'],
+    { cwd: folder, stdio: ['ignore', 2, 2] },
+  );
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, wanted);
 }
@@ -86,7 +98,10 @@ function check(node, environment) {
 }
 
 function testFiles(...folders) {
-  return folders.flatMap((folder) => (existsSync(join(root, folder)) ? [...walk(join(root, folder))] : [])).filter((path) => path.endsWith('.test.ts')).sort();
+  return folders
+    .flatMap((folder) => (existsSync(join(root, folder)) ? [...walk(join(root, folder))] : []))
+    .filter((path) => path.endsWith('.test.ts'))
+    .sort();
 }
 
 function* walk(folder) {
@@ -127,7 +142,8 @@ switch (command) {
     check(node, environment);
     const packages = readdirSync(join(root, 'packages')).map((name) => `packages/${name}/test`);
     const selected = args.filter((argument) => argument.endsWith('.test.ts'));
-    const runner = (parameters, paths) => (paths.length === 0 ? 0 : run(node, [...SOURCE, '--test', ...parameters, ...paths], environment));
+    const runner = (parameters, paths) =>
+      paths.length === 0 ? 0 : run(node, [...SOURCE, '--test', ...parameters, ...paths], environment);
     if (selected.length > 0) process.exit(runner([], selected));
     // What a room promises runs in one process; what starts servers and browsers has processes of its own.
     const unit = runner(['--test-isolation=none'], testFiles(...packages, 'tests/house'));

@@ -149,7 +149,7 @@ describe('a server that does not start says why, and changes nothing', () => {
     const port = await freePort();
     await (await start(newer, port)).close();
     const database = new DatabaseSync(join(newer, 'onbehalf.db'));
-    database.exec("UPDATE meta SET value = '999' WHERE key IN ('version', 'minReader')");
+    database.exec("UPDATE meta SET value = '999' WHERE key IN ('version', 'min_reader')");
     database.close();
     assert.match(await refusal(start(newer, port)), /newer/i);
     const damaged = join(folder, 'damaged');

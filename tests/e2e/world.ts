@@ -48,6 +48,8 @@ export interface WorldOptions {
   port?: number;
   /** Leave the demo's people and resources out. */
   bare?: boolean;
+  /** The ModelConfig `default` comes from the environment. */
+  withoutModel?: boolean;
 }
 
 const PEOPLE = {
@@ -117,18 +119,18 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
     },
   };
-  if (!options.bare) await furnish(world);
+  if (!options.bare) await furnish(world, options.withoutModel ?? false);
   return world;
 }
 
-async function furnish(world: World): Promise<void> {
+async function furnish(world: World, withoutModel: boolean): Promise<void> {
   for (const [subject, role] of Object.entries(PEOPLE))
     await world.admin('POST', '/principals', { subject, role, name: subject.toUpperCase() });
   const yaml = (await readFile(join(import.meta.dirname, '..', '..', 'examples', 'demo.yaml'), 'utf8'))
     .replaceAll('http://localhost:8484', world.url)
     .replaceAll('http://127.0.0.1:9201/mcp', world.orders.url)
     .replaceAll('http://127.0.0.1:9202/mcp', world.hr.url);
-  const applied = await world.apply(yaml);
+  const applied = await world.apply(withoutModel ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml);
   if (applied.status !== 200) throw new Error(JSON.stringify(applied.body));
   for (const name of ['orders', 'hr']) await world.admin('POST', `/mcp-servers/${name}/actions/test`);
 }

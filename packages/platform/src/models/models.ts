@@ -1,6 +1,6 @@
 import type { ModelConfigSpec, ModelList, ResourceOf } from '@onbehalf/resources';
 import type { Egress } from '../egress/index.ts';
-import type { CredentialSource } from '../vault/index.ts';
+import { type CredentialSource, VaultError } from '../vault/index.ts';
 import { createDemoClient, type DemoOptions } from './demo.ts';
 import { type ModelClient, ModelError, type ModelRequest } from './messages.ts';
 import { createOpenAiClient } from './openai-compatible.ts';
@@ -51,7 +51,7 @@ export function createModels(options: ModelsOptions): Models {
   async function open(config: ModelConfig, url: string, context: Partial<ModelRequest['context']>) {
     if (!config.spec.credentialRef) return undefined;
     const writer = options.lastWriter(config.metadata.uid);
-    const opened = await options.credentials.open(config.spec.credentialRef, {
+    const opening = options.credentials.open(config.spec.credentialRef, {
       kind: 'ModelConfig',
       uid: config.metadata.uid,
       origin: new URL(url).origin,
@@ -59,7 +59,17 @@ export function createModels(options: ModelsOptions): Models {
       ...(writer && { writer }),
       ...(context.session && context.turn && { context: { session: context.session, turn: context.turn } }),
     });
-    return opened.value;
+    return opening.then(
+      ({ value }) => value,
+      (cause: unknown) => {
+        if (!(cause instanceof VaultError)) throw cause;
+        throw new ModelError(
+          'model_credential',
+          `the credential of ${config.metadata.name} cannot be used (${cause.code})`,
+          { cause },
+        );
+      },
+    );
   }
 
   async function listOne(config: ModelConfig, signal: AbortSignal): Promise<ModelList['data']> {
