@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createVerifier, type IssuerConfig } from '@onbehalf/access';
+import type { SecretValue } from '@onbehalf/secret-value';
 import { createClients } from './clients.ts';
 import { keepHouse } from './housekeeping.ts';
 import { doorAudiences, ownIssuerConfig } from './issuer/doors.ts';
@@ -44,12 +45,17 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   const keys = await openSigningKeys(shared);
   const config = ownIssuerConfig(issuer, keys);
   const own = createVerifier({ issuers: () => [config], principals, now });
-  const foreign = createVerifier({
-    issuers: subjectIssuers(trusted, issuer),
+  const audiences = [issuer];
+  const others = createVerifier({
+    issuers: subjectIssuers(trusted, audiences),
     fetch: egress.fetch as typeof globalThis.fetch,
     principals,
     now,
   });
+  const foreign = (token: SecretValue, clientId: string) => {
+    if (!audiences.includes(clientId)) audiences.push(clientId);
+    return others.verify(token, 'api');
+  };
   const provider = createProvider({ ...shared, keys, principals, onRevoked: (sid) => revocation.deny('sid', sid) });
   const revocation = createRevocation({ ...shared, principals, provider });
   const users = createUsers({ ...shared, principals });
@@ -133,23 +139,20 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     async close() {
       house.close();
       own.close();
-      foreign.close();
+      others.close();
       keys.close();
       principals.close();
     },
   };
 }
 
-/** The same issuers, for tokens that are meant for this service instead of a door. One object for each, while it lasts. */
-function subjectIssuers(trusted: () => readonly IssuerConfig[], issuer: string): () => readonly IssuerConfig[] {
+/** The same issuers, for tokens that are meant for this service or one of its clients. One object for each. */
+function subjectIssuers(trusted: () => readonly IssuerConfig[], audiences: readonly string[]) {
   const made = new WeakMap<IssuerConfig, IssuerConfig>();
-  return () =>
+  return (): readonly IssuerConfig[] =>
     trusted().flatMap((config) => {
       if (config.issuer === '') return [];
-      const known = made.get(config) ?? {
-        ...config,
-        audiences: { api: [issuer, ...Object.values(config.audiences).flat()] },
-      };
+      const known = made.get(config) ?? { ...config, audiences: { api: audiences } };
       made.set(config, known);
       return [known];
     });

@@ -36,6 +36,8 @@ export function createRoutes(o: RoutesOptions) {
   }
 
   async function page(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    delete request.headers['x-forwarded-host'];
+    Object.assign(request.headers, o.forwarded);
     const read = request.method === 'GET' || request.method === 'HEAD';
     const write = request.method === 'POST';
     const asset = assets[path.slice('/login/assets/'.length)];
@@ -56,8 +58,6 @@ export function createRoutes(o: RoutesOptions) {
 
   function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
-    delete request.headers['x-forwarded-host'];
-    Object.assign(request.headers, o.forwarded);
     return o.provider().callback()(request, response);
   }
 

@@ -123,6 +123,7 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
       vault,
       audit,
       registry,
+      egress,
       now,
       clock,
       asked,
@@ -133,6 +134,7 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
       switchOff,
       exchangeServer,
     },
+    databaseFile: join(folder, 'onbehalf.db'),
     get identity(): Identity {
       if (identity === undefined) throw new Error('not open');
       return identity;

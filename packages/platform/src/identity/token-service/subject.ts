@@ -43,8 +43,8 @@ export interface SubjectOptions {
   principals: PrincipalLookup;
   /** Of our own tokens, for a door. */
   own: Verifier;
-  /** Of other issuers' tokens whose audience is this service or one of its clients. */
-  foreign: Verifier;
+  /** Of other issuers' tokens that are meant for this service or one of its clients. @throws AccessError */
+  foreign(token: SecretValue, clientId: string): Promise<Principal>;
   trusted: () => readonly IssuerConfig[];
   now: () => number;
 }
@@ -110,7 +110,7 @@ async function loginSubject(token: string, o: SubjectOptions): Promise<Subject> 
   const doors = Object.entries(o.doors) as [Door, string][];
   const door = doors.find(([, audience]) => audiences.includes(audience))?.[0];
   if (door === undefined) throw refused('subject_audience', 'the token is for another audience');
-  const { subject } = await verified(o.own, token, door);
+  const { subject } = await verified(() => o.own.verify(SecretValue.of(token), door));
   const principal = { issuer: o.issuer, subject };
   return { ...claimsOf(payload), kind: 'login', principal, sub: subject, scopes: undefined };
 }
@@ -126,7 +126,7 @@ async function foreignSubject(
   // RFC 8693 section 2.1 leaves it to us: the person's token must be meant for whoever brings it.
   const audiences = [payload.aud].flat();
   if (!audiences.includes(o.issuer) && !audiences.includes(client)) throw refused('subject_audience');
-  const { issuer, subject } = await verified(o.foreign, token, 'api');
+  const { issuer, subject } = await verified(() => o.foreign(SecretValue.of(token), client));
   const config = o.trusted().find((known) => namesOf(known).includes(issuer));
   const prefix = config?.subjectPrefix ?? config?.name ?? issuer;
   return {
@@ -143,9 +143,9 @@ function namesOf({ issuer, tenants }: IssuerConfig): readonly string[] {
   return tenants === undefined ? [issuer] : tenants.map((tenant) => issuer.replace('{tenantid}', tenant));
 }
 
-async function verified(verifier: Verifier, token: string, door: Door): Promise<Principal> {
+async function verified(verify: () => Promise<Principal>): Promise<Principal> {
   try {
-    return await verifier.verify(SecretValue.of(token), door);
+    return await verify();
   } catch {
     throw refused('subject_verified');
   }
