@@ -89,7 +89,7 @@ function chromium() {
   run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'chromium'], { stdio: ['ignore', 2, 2] });
 }
 
-function check(node, environment) {
+function check(environment) {
   const bin = (name) => join(root, 'node_modules', '.bin', name);
   must('the types', bin('tsc'), ['-p', '.'], environment);
   must('the types of the console', bin('tsc'), ['-p', 'packages/console'], environment);
@@ -131,7 +131,7 @@ switch (command) {
     script('packages/cli/src/main.ts', ...args);
     break;
   case 'check':
-    check(node, environment);
+    check(environment);
     break;
   case 'bench':
     script('bench/main.ts', ...args);
@@ -139,7 +139,7 @@ switch (command) {
   case 'test': {
     buildConsole(node);
     chromium();
-    check(node, environment);
+    check(environment);
     const packages = readdirSync(join(root, 'packages')).map((name) => `packages/${name}/test`);
     const selected = args.filter((argument) => argument.endsWith('.test.ts'));
     const runner = (parameters, paths) =>

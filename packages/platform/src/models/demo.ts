@@ -2,10 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { planStep } from './demo-planner.ts';
 import { type ModelChunk, type ModelClient, ModelError, type ModelRequest } from './messages.ts';
 
-/** Shown wherever the provider is named, so that nobody takes it for a language model. */
-export const DEMO_NOTICE =
-  'Built-in demo planner: a small set of rules, not a language model. Configure a ModelConfig to use a real one.';
-
 const PIECE = 16;
 
 export interface DemoOptions {

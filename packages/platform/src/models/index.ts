@@ -3,7 +3,7 @@
  * through the vault for the length of a call, and reaches providers through egress. It never keeps a credential, never
  * hands one out, and knows nothing of sessions or tools.
  */
-export { createDemoClient, DEMO_NOTICE } from './demo.ts';
+export { createDemoClient } from './demo.ts';
 export {
   type ModelChunk,
   type ModelClient,

@@ -11,7 +11,7 @@ import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
 import { createDemoClient } from '../../src/models/index.ts';
 import { type Authorize, createDeclarativeExecutor, createRuntime, type TurnInput } from '../../src/runtime/index.ts';
-import { createRegistry, insertResource, namespaceOf, openSqliteStore, type Stored } from '../../src/store/index.ts';
+import { createRegistry, insertResource, namespaceOf, openSqliteStore } from '../../src/store/index.ts';
 import { createTools } from '../../src/tools/index.ts';
 import { openVault } from '../../src/vault/index.ts';
 
@@ -175,7 +175,6 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
 }
 
 export type Chain = Awaited<ReturnType<typeof startChain>>;
-export type StoredAgent = Stored<'Agent'>;
 
 function chainYaml(issuer: string, orders: RunningToolServer, hr: RunningToolServer): string {
   return `

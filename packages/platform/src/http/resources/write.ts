@@ -3,7 +3,6 @@ import {
   type ApplyResult,
   type DocumentError,
   type Kind,
-  kinds,
   type ManagedBy,
   privilegedProperty,
   type Resource,
@@ -392,5 +391,3 @@ function sorted(value: unknown): unknown {
       .map(([key, inner]) => [key, sorted(inner)]),
   );
 }
-
-export const isNamespaced = (kind: Kind) => kinds[kind].namespaced;
