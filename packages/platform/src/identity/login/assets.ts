@@ -100,7 +100,8 @@ button.addEventListener('click', async () => {
   show('');
   try {
     const { location: next } = await post('/oidc/link', returnTo === null ? { token } : { token, returnTo });
-    location.assign(next);
+    // Through the console's own sign-in, which now asks for nothing.
+    location.assign('/login?returnTo=' + encodeURIComponent(next));
   } catch (error) {
     show(error.message);
     document.getElementById('ready').hidden = true;
