@@ -6,8 +6,7 @@ export type IdentityErrorCode =
   | 'client_exists'
   | 'invalid_client' // id, grants or keys cannot be used
   | 'login_failed' // the sign-in cannot be completed; begin again
-  | 'not_ours' // a request to another server through the in-process fetch
-  | 'closed';
+  | 'not_ours'; // a request to another server through the in-process fetch
 
 /** No message or cause of it holds a token, password or assertion. */
 export class IdentityError extends Error {

@@ -106,15 +106,10 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
     assistant: await apply('Agent', 'assistant', agentSpec),
     researcher: await apply('Agent', 'researcher', agentSpec),
   };
-  const password = SecretValue.of(PASSWORD);
-  await identity.users.create({
-    subject: 'alice',
-    name: 'Alice',
-    email: 'alice@example.com',
-    role: 'REGULAR',
-    password,
-  });
-  await identity.users.create({ subject: 'bob', name: 'Bob', role: 'REGULAR', password });
+  const { users } = identity;
+  await users.create({ subject: 'alice', name: 'Alice', email: 'alice@example.com', role: 'REGULAR' });
+  await users.create({ subject: 'bob', name: 'Bob', role: 'REGULAR' });
+  let passwords: Promise<unknown> | undefined;
 
   return {
     ...{
@@ -138,6 +133,12 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
     get identity(): Identity {
       if (identity === undefined) throw new Error('not open');
       return identity;
+    },
+    /** Most tests need none, and one costs what a password has to cost. */
+    withPasswords() {
+      const password = SecretValue.of(PASSWORD);
+      passwords ??= Promise.all(['alice', 'bob'].map((name) => users.setPassword(name, password)));
+      return passwords;
     },
     /** As another start of the server finds it. */
     async restart() {

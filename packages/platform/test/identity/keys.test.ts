@@ -72,6 +72,7 @@ test('keys change under traffic, and no token is refused', async () => {
 
 test('V6 nothing that signs or stands for a person is in the database in the clear', async () => {
   await using f = await identityFixture();
+  await f.withPasswords();
   const tokens = await signInByLink(f, 'alice');
   const { body } = await exchange(f, tokens.access_token, ORDERS);
   await platformExchange(f).workloadToken({

@@ -22,6 +22,7 @@ export async function signInByLink(
 
 /** The sign-in page of an authorization request, filled in. */
 export async function signInByPassword(f: IdentityFixture, subject: string, password = PASSWORD) {
+  await f.withPasswords();
   const browser = f.browser();
   const request = codeRequest(f.publicUrl);
   const page = await browser.follow(request.address);

@@ -59,6 +59,7 @@ test('lock-out: after five wrong passwords the right one waits too, longer each 
 
 test('G1 the sign-in form of another page, or of another type, is refused', async () => {
   await using f = await identityFixture();
+  await f.withPasswords();
   const browser = f.browser();
   const page = await browser.follow(codeRequest(f.publicUrl).address);
   const path = page.url.pathname;
