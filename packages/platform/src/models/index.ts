@@ -5,10 +5,10 @@
  */
 export { createDemoClient } from './demo.ts';
 export {
+  MODEL_ERRORS,
   type ModelChunk,
   type ModelClient,
   ModelError,
-  type ModelErrorCode,
   type ModelMessage,
   type ModelRequest,
   type ModelTool,

@@ -35,17 +35,20 @@ export type ModelChunk =
   | { type: 'usage'; usage: Usage; estimated?: boolean }
   | { type: 'end'; finishReason: string };
 
-export type ModelErrorCode =
-  | 'model_not_found'
-  | 'model_disabled'
-  | 'model_unsupported'
-  | 'model_credential'
-  | 'model_unavailable'
-  | 'model_rejected'
-  | 'model_over_budget'
-  | 'model_rate_limited'
-  | 'model_timeout'
-  | 'upstream_truncated';
+/** Why a model call did not work out; also how a turn ends over it. */
+export const MODEL_ERRORS = {
+  model_not_found: 'the agent refers to no ModelConfig, or to one that does not exist',
+  model_disabled: 'models, or this one, are switched off',
+  model_unsupported: 'this version has no client for the provider',
+  model_credential: 'the credential cannot be used, or the provider refused it',
+  model_unavailable: 'the provider cannot be reached or failed',
+  model_rejected: 'the provider refused the request',
+  model_over_budget: 'the budget at the provider is used up',
+  model_rate_limited: 'the provider limits the rate',
+  model_timeout: 'the model did not answer in time',
+  upstream_truncated: 'the answer ended without its terminator; what was said is kept and marked',
+} as const;
+export type ModelErrorCode = keyof typeof MODEL_ERRORS;
 
 /** A model call that did not work out. The message is for people and never repeats what the provider answered. */
 export class ModelError extends Error {

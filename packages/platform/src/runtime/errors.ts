@@ -22,9 +22,9 @@ export class RuntimeError extends Error {
 /** Ends a turn as `failed{code}`. The message is for the person. */
 export class TurnFailure extends Error {
   override readonly name = 'TurnFailure';
-  readonly code: string;
+  readonly code: keyof typeof TURN_CODES;
 
-  constructor(code: string, message: string) {
+  constructor(code: keyof typeof TURN_CODES, message: string) {
     super(message);
     this.code = code;
   }
@@ -34,3 +34,26 @@ export class TurnFailure extends Error {
 export class TurnStopped extends Error {
   override readonly name = 'TurnStopped';
 }
+
+/** Why a tool call was not sent, decided here. */
+export const CALL_REFUSALS = {
+  tool_unknown: 'the model named a tool that the agent does not have',
+  tool_not_offered: 'the tool is bound, but missing, drifted, switched off or beyond what the server allows',
+  tool_denied: 'the policy does not allow this person this tool through this agent',
+  bad_arguments: 'the model wrote arguments that are no JSON object',
+  approval_unavailable: 'the tool needs an approval, which this version cannot ask for',
+} as const;
+
+/** How a turn can end `failed` or `interrupted`, beside the codes of the model. */
+export const TURN_CODES = {
+  user_token_required: 'the sign-in ran out in the turn: sign in again and repeat the message',
+  access_revoked: 'the grant was removed while the turn ran',
+  principal_revoked: 'the person was disabled while the turn ran',
+  agent_disabled: 'the agent was switched off while the turn ran',
+  agent_removed: 'the agent was removed while the turn ran',
+  max_steps: 'the agent did not finish within its number of steps',
+  max_duration: 'the turn took longer than it may',
+  store_unavailable: 'the server could not write',
+  server_restarted: 'the server was stopped or killed in the turn',
+  internal: 'something went wrong in the server',
+} as const;

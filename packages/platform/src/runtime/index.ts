@@ -4,7 +4,7 @@
  * through `AgentExecutor`. It never sees a token and never talks to a network.
  */
 export { createDeclarativeExecutor } from './declarative.ts';
-export { RuntimeError, type RuntimeErrorCode } from './errors.ts';
+export { CALL_REFUSALS, RuntimeError, TURN_CODES } from './errors.ts';
 export type { AgentExecutor, Authorize, Caller, EventDraft, TurnContext, TurnInput, Verdict } from './ports.ts';
 export { createRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
 export { type BoundTool, resolveTools } from './toolset.ts';

@@ -10,7 +10,7 @@ export interface Verdict {
   rule: string;
   reason: string;
   /** How a turn that is under way ends over it: `principal_revoked`, `access_revoked`, `agent_disabled`. */
-  code?: string;
+  code?: 'principal_revoked' | 'access_revoked' | 'agent_disabled';
 }
 
 /** The policy, asked again at every step. Closed over the caller, whom this room does not judge by itself. */

@@ -3,7 +3,7 @@ import type { ExchangeView } from '@onbehalf/resources';
 import type { Audit, AuditEntry } from '../audit/index.ts';
 import type { ModelToolCall } from '../models/index.ts';
 import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
-import { TurnFailure } from './errors.ts';
+import { type CALL_REFUSALS, TurnFailure } from './errors.ts';
 import type { Authorize, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
 import type { BoundTool } from './toolset.ts';
 import type { TurnLog } from './turn-log.ts';
@@ -136,7 +136,12 @@ export function createToolCalls(options: ToolCallsOptions) {
 
   /** The named checks of a call, in their order. */
   function refuse(tool: BoundTool | undefined, values: Record<string, unknown> | undefined, call: ModelToolCall) {
-    const failed = (code: string, message: string, actBy: string, decision?: { effect: string; rule: string }) => ({
+    const failed = (
+      code: keyof typeof CALL_REFUSALS,
+      message: string,
+      actBy: string,
+      decision?: { effect: string; rule: string },
+    ) => ({
       code,
       message,
       actBy,

@@ -3,7 +3,7 @@
  * token-exchange, open credentials through the vault, and reaches tool servers through egress. It never decides who may
  * call what, never sends more than one credential, and never sends another one when the right one cannot be had.
  */
-export { ToolError, type ToolErrorCode } from './errors.ts';
+export { TOOL_ERRORS } from './errors.ts';
 export type { AgentIdentity, McpServer, PlatformIdentity, ToolCall, ToolResult } from './ports.ts';
 export { showHidden } from './result.ts';
 export { createTools, type Tools, type ToolsOptions } from './tools.ts';

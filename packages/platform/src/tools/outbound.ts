@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ExchangeView } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { createIdentityFetch, type SubjectSource, type Target } from '@onbehalf/token-exchange';
+import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Egress } from '../egress/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
 import { ToolError } from './errors.ts';
@@ -99,10 +99,9 @@ function identityFetch(options: OutboundOptions, server: McpServer, target: Targ
 }
 
 function noUser(server: McpServer) {
-  return new ToolError(
-    'credential_unavailable',
+  return new TokenExchangeError(
+    'user_token_required',
     `${server.metadata.name} needs a signed-in person: sign in and try again`,
-    'user',
   );
 }
 
