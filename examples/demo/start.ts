@@ -134,7 +134,7 @@ async function main(): Promise<number> {
   say();
   say(`Console: ${server.url}/ui/ . Sign in with one of these links (10 minutes, one use):`);
   for (const { subject, role } of USERS)
-    if (role !== 'INACTIVE') say(`  ${subject.padEnd(6)} ${await loginLink(server.adminSocket, subject)}`);
+    say(`  ${`${subject} (${role})`.padEnd(19)} ${await loginLink(server.adminSocket, subject)}`);
   say('Another link: npx onbehalf login-link --user alice --data-dir .onbehalf');
   say('Ctrl-C ends everything that was started here.');
   await new Promise<void>((resolve) => {

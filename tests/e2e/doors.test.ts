@@ -232,7 +232,9 @@ spec: {to: {principal: {issuer: "${world.url}", subject: alice}}, on: {kind: Age
   });
 
   test('INACTIVE people get no further than 403', async () => {
-    await assert.rejects(world.token('mallory'));
+    const mallory = await world.token('mallory');
+    for (const path of ['/me', '/agents', '/agents/assistant', '/nothing', '/sessions'])
+      assert.equal((await world.as(mallory, 'GET', path)).status, 403, path);
     await world.admin('POST', '/principals', { subject: 'eve', role: 'REGULAR' });
     const eve = await world.token('eve');
     await world.admin('PATCH', '/principals', { issuer: world.url, subject: 'eve', role: 'INACTIVE' });

@@ -258,7 +258,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
 function followRevocations(
   store: Services['store'],
   registry: Services['registry'],
-  policy: Services['policy'],
+  policy: Services['policy'] & { refresh(): void },
   tools: Services['tools'],
   runtime: Services['runtime'],
 ): () => void {
@@ -282,8 +282,11 @@ function followRevocations(
   const watch = store.watch(store.revision(), (changes) => {
     for (const { kind, key } of changes) {
       if (kind === 'Session') tools.forget({ session: key });
-      else if (kind === 'Principal' || kind === 'LoginSession' || kind === 'DenyList')
-        tools.forget(forgetFor(kind, key));
+      else if (kind === 'LoginSession') tools.forget({ loginSession: key });
+      else if (kind === 'Principal') tools.forget({ subject: pair(key) });
+      else if (kind === 'Deny') tools.forget(deniedFilter(key));
+      // Open sockets ask again whether their login still stands.
+      if (kind === 'LoginSession' || kind === 'Deny') queueMicrotask(() => policy.refresh());
     }
   });
   return () => {
@@ -293,10 +296,17 @@ function followRevocations(
   };
 }
 
-function forgetFor(kind: string, key: string) {
-  if (kind !== 'Principal') return { loginSession: key };
+/** `iss sub` */
+function pair(key: string) {
   const space = key.indexOf(' ');
-  return { subject: { issuer: key.slice(0, space), subject: key.slice(space + 1) } };
+  return { issuer: key.slice(0, space), subject: key.slice(space + 1) };
+}
+
+/** `iss claim value` */
+function deniedFilter(key: string) {
+  const [issuer = '', claim, value = ''] = key.split(' ');
+  if (claim === 'sid') return { loginSession: value };
+  return claim === 'sub' ? { subject: { issuer, subject: value } } : {};
 }
 
 function makeDataDir(dataDir: string): void {

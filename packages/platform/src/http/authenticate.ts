@@ -40,6 +40,10 @@ export async function authenticate(services: Services, request: IncomingMessage,
         principal.credential.kind === 'legacy'
           ? identity.subjectOfLegacy(principal)
           : identity.subjectOfBearer(principal, found.token);
+      if (principal.issuer !== identity.issuer) {
+        services.policy.note(principal);
+        await identity.noteSeen(principal);
+      }
       return { principal, subject, address };
     }
     case 'session': {

@@ -20,6 +20,11 @@ export function loginPages(
       response.writeHead(405, { allow: 'GET' }).end();
       return true;
     }
+    // The cookies belong to one host name: the public one.
+    if (request.headers.host !== new URL(services.config.publicUrl).host) {
+      response.writeHead(302, { location: `${services.config.publicUrl}${path === '/login' ? url : '/login'}` }).end();
+      return true;
+    }
     try {
       if (path === '/login') {
         const returnTo = new URL(url, services.config.publicUrl).searchParams.get('returnTo') ?? undefined;

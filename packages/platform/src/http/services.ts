@@ -50,7 +50,9 @@ export interface Policy {
   ): Decision;
   /** Called after each swap, and when a principal changed. */
   onChange(listener: () => void): () => void;
-  /** Somebody who wrote something earlier, as they are known now. */
+  /** Remembers what a verified token said of somebody, until it ends: their groups are known from nothing else. */
+  note(principal: Principal): void;
+  /** Somebody who is not on the line at the moment, as they are known now. */
   principalOf(ref: { issuer: string; subject: string }): Principal;
 }
 

@@ -165,17 +165,30 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
 
   const ping = setInterval(() => socket.ping(), PING_MS);
   const stopWatching = services.policy.onChange(() => {
-    const known = services.policy.principalOf(caller.principal);
-    const decision = services.policy.decide(
-      { ...caller.principal, role: known.role === 'INACTIVE' ? 'INACTIVE' : caller.principal.role },
-      'run',
-      {
-        kind: 'Agent',
-        uid: request.agent.metadata.uid,
-      },
+    stillAllowed().then(
+      (allowed) => void (allowed || socket.close(CLOSE_REVOKED, 'no longer allowed')),
+      () => socket.close(CLOSE_REVOKED, 'no longer allowed'),
     );
-    if (decision.effect !== 'allow') socket.close(CLOSE_REVOKED, 'no longer allowed');
   });
+  async function stillAllowed(): Promise<boolean> {
+    const { principal, cookie } = caller;
+    const { identity, policy } = services;
+    if (
+      identity.principals.denied({
+        issuer: principal.issuer,
+        subject: principal.subject,
+        ...pick(principal.credential),
+      })
+    )
+      return false;
+    if (cookie && (await identity.sessions.authenticate(cookie)) === undefined) return false;
+    const known = identity.principals.lookup(principal.issuer, principal.subject);
+    const role = known?.disabled ? 'INACTIVE' : principal.role;
+    return (
+      policy.decide({ ...principal, role }, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }).effect ===
+      'allow'
+    );
+  }
   socket.on('message', (data, binary) => {
     const frame = binary ? undefined : readFrame(data.toString());
     if (frame === undefined || 'problem' in frame) {
@@ -206,6 +219,10 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     fail(problem.code, problem.message);
     socket.close(1011, problem.code);
   });
+}
+
+function pick({ sid, jti }: Caller['principal']['credential']) {
+  return { ...(sid !== undefined && { sid }), ...(jti !== undefined && { jti }) };
 }
 
 function encodersFor(frames: SocketRequest['frames']): Encoder[] {

@@ -157,7 +157,7 @@ function clients(issuer: string) {
       ...common,
       client_id: CLI,
       application_type: 'native' as const,
-      // RFC 8252 section 7.3: any port.
+      // Whatever the port (RFC 8252 section 7.3).
       redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
     },
   ];
