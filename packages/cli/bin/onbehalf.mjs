@@ -9,7 +9,12 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   process.stderr.write(`error: onbehalf needs Node 24 or later, and this is ${process.versions.node}\n`);
   process.exitCode = 1;
 } else if (existsSync(source)) {
-  const args = ['--conditions=onbehalf-source', '--disable-warning=ExperimentalWarning', source, ...process.argv.slice(2)];
+  const args = [
+    '--conditions=onbehalf-source',
+    '--disable-warning=ExperimentalWarning',
+    source,
+    ...process.argv.slice(2),
+  ];
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));

@@ -55,8 +55,6 @@ export async function login(io: Io, server: string, show: (address: string) => v
       response_type: 'code',
       redirect_uri: receiver.redirectUri,
       scope: SCOPE,
-      // OpenID Connect Core 1.0 section 11: offline access is given where consent was asked for.
-      prompt: 'consent',
       resource,
       state,
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),

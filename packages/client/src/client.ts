@@ -74,6 +74,9 @@ export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options);
   const { json } = transport;
   const talk = conversations(transport, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+  const cookie = options.csrf === 'cookie';
+  const ticketFor = async (agent: string) =>
+    (await json<(typeof ticketView)['_output']>('POST', '/tickets', { body: { agent } })).ticket;
   const at = (plural: T.Plural, address: T.Address) => `/${plural}/${addressText(address)}`;
 
   return {
@@ -113,10 +116,15 @@ export function createClient(options: ClientOptions): Client {
       createOpenSession(
         {
           create: talk.createSession,
-          read: talk.session,
+          async read(agent, session) {
+            // Says whether one may run the agent, which the session's own page does not.
+            if (cookie) await ticketFor(agent);
+            return talk.session(agent, session);
+          },
           async address(agent, session, after) {
-            const { ticket } = await json<(typeof ticketView)['_output']>('POST', '/tickets', { body: { agent } });
-            const query = { session, protocol: '2', after: String(after), ticket };
+            // Beside the cookie that a browser sends along, a ticket would be a second credential, and refused.
+            const credential = cookie ? {} : { ticket: await ticketFor(agent) };
+            const query = { session, protocol: '2', after: String(after), ...credential };
             return socketUrl(options.baseUrl, `/api/agents/${addressText(agent)}/react`, query);
           },
           post: talk.postMessage,

@@ -47,8 +47,9 @@ export interface OpenSession extends AsyncIterable<SessionEvent> {
 /** What a conversation needs of the rest of the client. */
 export interface SessionDoor {
   create(agent: string): Promise<SessionView>;
+  /** Throws what an upgrade would be refused with. */
   read(agent: string, session: string): Promise<SessionView>;
-  /** Address of the socket, with a fresh one-time ticket in it. */
+  /** Address of the socket, with a fresh one-time ticket in it unless a cookie signs in. */
   address(agent: string, session: string, after: number): Promise<string>;
   post(agent: string, session: string, content: string, options: SayOptions): Promise<void>;
   stop(agent: string, session: string): Promise<StopResult>;

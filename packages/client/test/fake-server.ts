@@ -31,6 +31,8 @@ export async function startFakeServer() {
     override: undefined as Override | undefined,
     /** Refuses the next upgrades. */
     refuseUpgrades: 0,
+    /** The browser's cookie signs in; a second credential beside it is refused. */
+    cookies: false,
     /** Sends everything again from here on after a resume, as a careless server would. */
     overlap: 0,
     upgrades: [] as URL[],
@@ -131,7 +133,9 @@ export async function startFakeServer() {
   server.on('upgrade', (request, socket, head) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     fake.upgrades.push(url);
-    if (fake.refuseUpgrades > 0 || !tickets.delete(url.searchParams.get('ticket') ?? '')) {
+    const ticket = url.searchParams.get('ticket');
+    const known = fake.cookies ? ticket === null : tickets.delete(ticket ?? '');
+    if (fake.refuseUpgrades > 0 || !known) {
       fake.refuseUpgrades--;
       socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;

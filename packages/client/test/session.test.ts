@@ -203,3 +203,24 @@ test('close before anything happened leaves nothing behind', async () => {
   await assert.rejects(conversation.send('hello'), { code: 'closed' });
   assert.equal(server.seen.length, 0);
 });
+
+test('cookie mode: no ticket stands beside the cookie; why an upgrade was refused is asked for', async () => {
+  await using server = await startFakeServer();
+  server.cookies = true;
+  let allowed = true;
+  server.override = ({ path }) => {
+    if (path === '/api/me') return { status: 200, body: { csrf: 'x' } };
+    if (path === '/api/tickets' && !allowed)
+      return { status: 403, body: { code: 'forbidden', title: 'no', status: 403 } };
+    return undefined;
+  };
+  const client = createClient({ baseUrl: server.url, csrf: 'cookie' });
+  const conversation = client.openSession({ agent: 'assistant', session: 's-1', backOff });
+  const { reason } = watch(conversation);
+  await until(() => conversation.connection.state === 'open', 'open');
+  assert.ok(server.seen.every(({ path }) => path !== '/api/tickets'));
+  allowed = false;
+  server.refuseUpgrades = 99;
+  server.cut();
+  await until(() => reason() === 'forbidden', 'forbidden');
+});
