@@ -137,7 +137,8 @@ export async function startFakeServer() {
     const known = fake.cookies ? ticket === null : tickets.delete(ticket ?? '');
     if (fake.refuseUpgrades > 0 || !known) {
       fake.refuseUpgrades--;
-      socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      // Not 401: Node's own WebSocket repeats such an upgrade once, as fetch does.
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
     wss.handleUpgrade(request, socket, head, (ws) => {
