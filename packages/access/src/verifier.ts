@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { compactVerify } from 'jose';
 import { type Check, CLAIM_CHECKS, type Facts, HEADER_CHECKS, ISSUER_CHECKS } from './checks.ts';
@@ -79,7 +79,7 @@ export function createVerifier(o: VerifierOptions): Verifier {
     const compact = secret.reveal();
     if (compact.length > MAX_TOKEN_LENGTH) throw new AccessError('token_malformed', 'longer than 16 KiB');
     const issuers = currentIssuers();
-    const hash = createHash('sha256').update(compact).digest('base64url');
+    const hash = digest('sha256', compact, 'base64url');
     const key = `${door} ${hash}`;
     const hit = recall(key);
     if (hit !== undefined) return admit(hit.identity, hit.issuer, o.principals);
