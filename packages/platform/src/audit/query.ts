@@ -23,6 +23,7 @@ export interface AuditFilter {
   until?: string;
   /** At most 1,000; 100 by default. */
   limit?: number;
+  newestFirst?: boolean;
   /** `cursor` of the last line that was seen. */
   after?: string;
 }
@@ -53,7 +54,7 @@ const columns = {
   ref: 'ref',
 } as const;
 
-/** Oldest first. Lines of one writer keep their order; writers are merged by time. */
+/** Oldest first, unless asked otherwise. Lines of one writer keep their order; writers are merged by time. */
 export async function queryLines(store: Store, filter: AuditFilter): Promise<StoredLine[]> {
   let query = store.builder.selectFrom('audit_lines').selectAll();
   for (const name of Object.keys(columns) as (keyof typeof columns)[]) {
@@ -68,7 +69,8 @@ export async function queryLines(store: Store, filter: AuditFilter): Promise<Sto
     query = query.where((e) => e(e.refTuple('at', 'writer', 'seq'), '>', e.tuple(at, writer, seq)));
   }
   const limit = Math.min(Math.max(1, Math.trunc(filter.limit ?? 100)), 1_000);
-  const ordered = query.orderBy('at').orderBy('writer').orderBy('seq').limit(limit);
+  const direction = filter.newestFirst ? 'desc' : 'asc';
+  const ordered = query.orderBy('at', direction).orderBy('writer', direction).orderBy('seq', direction).limit(limit);
   return (await store.read(ordered.compile())).map(stored);
 }
 

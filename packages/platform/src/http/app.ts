@@ -39,6 +39,8 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
     bodyLimit: BODY_LIMIT,
     genReqId: () => randomUUID(),
     logger: false,
+    // Browsers keep connections open that have never asked for anything.
+    forceCloseConnections: true,
     routerOptions: { maxParamLength: 256 },
     frameworkErrors: (_error, request, reply) => {
       const known = request.headers.authorization !== undefined;

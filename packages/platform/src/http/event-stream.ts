@@ -24,6 +24,7 @@ export async function streamEvents(
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
   });
+  raw.flushHeaders();
   raw.once('close', () => controller.abort());
   // A proxy closes what is silent.
   const alive = setInterval(() => raw.write(': alive\n\n'), COMMENT_MS);

@@ -18,6 +18,8 @@ export interface Runtime {
   start(input: TurnInput, agent: Stored<'Agent'>): Promise<string>;
   /** Stops the running turn, if there is one; its id. */
   stop(session: string): Promise<string | undefined>;
+  /** The number of the turn's first event. */
+  firstSeq(turn: string): Promise<number>;
   /** Waits for the end of a turn and returns what it came to. */
   finished(session: string, turn: string): Promise<TurnResult>;
   events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
@@ -65,6 +67,11 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     start: turns.start,
     stop: turns.stop,
     finished,
+    async firstSeq(turn) {
+      const row = await turns.byId(turn);
+      if (!row) throw new RuntimeError('session_not_found', 'there is no such turn');
+      return Number(row.seq);
+    },
     async events(session, after, limit) {
       within(session, after);
       return log.read(session.id, after, limit);

@@ -127,7 +127,11 @@ const audit = route<undefined, z.infer<typeof auditQuery>>({
         ? {}
         : { sub: user }
       : { iss: caller.principal.issuer, sub: caller.principal.subject };
-    return { items: (await services.audit.query({ ...filter, ...who, limit: query.limit ?? 100 })).map(lineView) };
+    return {
+      items: (await services.audit.query({ ...filter, ...who, limit: query.limit ?? 100, newestFirst: true })).map(
+        lineView,
+      ),
+    };
   },
 });
 

@@ -192,7 +192,7 @@ export const sessionRoutes: readonly Route[] = [
       if (!/\btext\/event-stream\b/.test(raw.headers.accept ?? '')) return services.runtime.finished(found.id, turn);
       const session = await services.runtime.sessions.get(found.id);
       const ends = (event: SessionEvent) => event.turn === turn && event.type === 'turn.ended';
-      return streamEvents(services, reply, session, found.lastSeq, ends, turn);
+      return streamEvents(services, reply, session, (await services.runtime.firstSeq(turn)) - 1, ends, turn);
     },
   }),
   route<undefined, z.infer<typeof eventQuery>, SessionView>({
