@@ -11,7 +11,7 @@ export function AgentAccess({ address }: { address: string }) {
   const { data, error, isPending, refetch } = useQuery(explainQuery(address));
   if (isPending) return <Loading />;
   if (error) return <ErrorState error={error} retry={() => refetch()} />;
-  const command = `onbehalf grant add ${shellWord(`Agent/${address}`)} --verb run --user NAME`;
+  const command = `onbehalf grant add NAME run ${shellWord(`agent/${address}`)}`;
   if (data.callers.length === 0)
     return (
       <EmptyState icon={UserRoundX} title="Nobody but administrators" action={<CommandLine command={command} />}>
@@ -19,7 +19,7 @@ export function AgentAccess({ address }: { address: string }) {
       </EmptyState>
     );
   return (
-    <div className="grid gap-4">
+    <div className="grid grid-cols-1 gap-4">
       <ul className="divide-y divide-line rounded-xl border border-line bg-surface shadow-card">
         {data.callers.map((caller) => (
           <li key={`${caller.grant} ${caller.to}`} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-3">

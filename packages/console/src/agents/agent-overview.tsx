@@ -15,7 +15,7 @@ export function AgentOverview({ address, agent }: { address: string; agent: Reso
   const { metadata, spec, status } = agent;
   const prompt = spec.declarative?.systemMessage;
   return (
-    <div className="grid gap-5 lg:grid-cols-2">
+    <div className="grid grid-cols-1 gap-5 lg:grid-cols-2">
       <Card title="About">
         <dl>
           <Fact name="Model">
@@ -56,7 +56,7 @@ export function AgentOverview({ address, agent }: { address: string; agent: Reso
         </Card>
       )}
       <Card title="From a terminal">
-        <div className="grid gap-2">
+        <div className="grid grid-cols-1 gap-2">
           <CommandLine command={`onbehalf chat ${shellWord(address)}`} />
           <CommandLine command={`onbehalf invoke ${shellWord(address)} -m "What have I ordered?"`} />
           <CommandLine command={`onbehalf explain agent/${shellWord(address)}`} />

@@ -70,8 +70,8 @@ export function AgentPage() {
           {tab === 'tools' && <AgentTools address={address} />}
           {tab === 'access' && <AgentAccess address={address} />}
           {tab === 'yaml' && (
-            <div className="grid gap-4">
-              <CommandLine command={`onbehalf get agents ${shellWord(address)} -o yaml`} />
+            <div className="grid grid-cols-1 gap-4">
+              <CommandLine command={`onbehalf get agent/${shellWord(address)} -o yaml`} />
               <CodeBlock label="YAML" text={resourceYaml(agent)} tall />
             </div>
           )}

@@ -24,17 +24,13 @@ export function AgentTools({ address }: { address: string }) {
   if (error) return <ErrorState error={error} retry={() => refetch()} />;
   if (data.tools.length === 0)
     return (
-      <EmptyState
-        icon={Wrench}
-        title="No tools yet"
-        action={<CommandLine command={`onbehalf edit agent ${shellWord(address)}`} />}
-      >
+      <EmptyState icon={Wrench} title="No tools yet" action={<CommandLine command="onbehalf apply -f agent.yaml" />}>
         Bind a tool server under <code>spec.declarative.tools</code>.
       </EmptyState>
     );
   const servers = Map.groupBy(data.tools, ({ server }) => server);
   return (
-    <div className="grid gap-5">
+    <div className="grid grid-cols-1 gap-5">
       <div className="flex flex-wrap items-center justify-between gap-3">
         <p className="max-w-2xl text-soft">
           What each token will be for, and where each value was written: at the tool binding, the server, or the agent.
@@ -62,19 +58,19 @@ function ServerTools({ server, tools }: { server: string; tools: readonly Tool[]
             <Badge tone="accent" title={MODES[first.mode] ?? first.mode}>
               {first.mode}
             </Badge>
-            {first.tokenService !== undefined && <Badge>at {first.tokenService}</Badge>}
-            {first.profile !== undefined && <Badge>{first.profile}</Badge>}
-            {first.delegation !== undefined && <Badge>{first.delegation}</Badge>}
+            {first.tokenService !== undefined && <Badge>token service {first.tokenService}</Badge>}
+            {first.profile !== undefined && <Badge>profile {first.profile}</Badge>}
+            {first.delegation !== undefined && <Badge>delegation {first.delegation}</Badge>}
           </>
         )}
       </header>
       <div className="p-4">
         {first && <p className="text-soft">{MODES[first.mode]}</p>}
         {shared && first?.target && <TargetFacts target={first.target} />}
-        <ul className="mt-4 grid gap-2">
+        <ul className={`mt-4 grid grid-cols-1 gap-2 ${shared ? 'sm:grid-cols-2 lg:grid-cols-3' : ''}`}>
           {tools.map((tool) => (
             <li key={tool.name} className="rounded-lg border border-line px-3 py-2">
-              <div className="flex flex-wrap items-center gap-2">
+              <div className="flex flex-wrap items-center justify-between gap-2">
                 <code className="font-mono text-xs break-all">{tool.tool}</code>
                 <Badge tone={tool.approved ? 'good' : 'warn'}>{tool.approved ? 'approved' : 'not approved'}</Badge>
                 {tool.requireApproval && <Badge tone="warn">asks its person first</Badge>}
@@ -97,7 +93,7 @@ const FIELDS = [
 
 function TargetFacts({ target }: { target: Target }) {
   return (
-    <dl className="mt-3 grid gap-x-6 gap-y-3 sm:grid-cols-3">
+    <dl className="mt-3 grid grid-cols-1 gap-x-6 gap-y-3 sm:grid-cols-3">
       {FIELDS.map(([field, name]) => (
         <div key={field} className="min-w-0">
           <dt className="mb-1 flex flex-wrap items-center gap-x-1.5 text-xs font-medium text-soft">

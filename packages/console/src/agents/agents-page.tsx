@@ -33,7 +33,7 @@ export function AgentsPage() {
           An administrator applies an Agent, and a Grant with the verb <em>run</em> to you.
         </EmptyState>
       ) : (
-        <ul className="grid gap-4 sm:grid-cols-2 xl:grid-cols-3">
+        <ul className="grid grid-cols-1 gap-4 sm:grid-cols-2 xl:grid-cols-3">
           {data.map((agent) => (
             <AgentCard key={agent.metadata.uid} agent={agent} />
           ))}

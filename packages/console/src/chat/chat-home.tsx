@@ -29,7 +29,7 @@ export function ChatHome() {
             An administrator applies an Agent, and a Grant with the verb <em>run</em> to you.
           </EmptyState>
         ) : (
-          <ul className="grid gap-3 sm:grid-cols-2">
+          <ul className="grid grid-cols-1 gap-3 sm:grid-cols-2">
             {data.map(({ metadata, spec }) => (
               <li key={metadata.uid}>
                 <Link

@@ -5,7 +5,7 @@ import { SessionList } from './session-list.tsx';
 
 export function ChatLayout() {
   return (
-    <div className="grid h-full min-h-0 md:grid-cols-[16rem_minmax(0,1fr)] xl:grid-cols-[19rem_minmax(0,1fr)]">
+    <div className="grid grid-cols-1 h-full min-h-0 md:grid-cols-[16rem_minmax(0,1fr)] xl:grid-cols-[19rem_minmax(0,1fr)]">
       <aside
         aria-label="Your conversations"
         className="hidden min-h-0 flex-col border-r border-line bg-surface md:flex"

@@ -73,7 +73,7 @@ function Conversation({ agent, session }: { agent: string; session: string }) {
           label="Conversation"
           className="min-h-0 flex-1 overflow-y-auto focus-visible:outline-offset-[-2px]"
         >
-          <ol className="mx-auto grid max-w-3xl gap-8 px-4 py-6 sm:px-6">
+          <ol className="mx-auto grid grid-cols-1 max-w-3xl gap-8 px-4 py-6 sm:px-6">
             {turns.map((turn, index) => (
               <TurnView key={turn.id} turn={turn} last={index === turns.length - 1} onRetry={retry} />
             ))}

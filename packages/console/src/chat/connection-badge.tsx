@@ -32,7 +32,8 @@ export function ConnectionBadge({ connection }: { connection: Connection }) {
   return (
     <span role="status" data-connection={connection.state}>
       <Badge tone={tone}>
-        <Dot tone={tone} pulse={pulse} /> {text}
+        <Dot tone={tone} pulse={pulse} />
+        <span className={connection.state === 'open' ? 'max-sm:sr-only' : ''}>{text}</span>
       </Badge>
     </span>
   );

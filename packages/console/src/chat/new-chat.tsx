@@ -50,7 +50,7 @@ export function NewChat() {
         <h1 className="flex min-h-8 min-w-0 flex-1 items-center truncate font-semibold">New chat with {agent}</h1>
       </header>
       <ScrollArea label="About this agent" className="min-h-0 flex-1 overflow-y-auto px-4 py-10 sm:px-6">
-        <div className="mx-auto grid max-w-3xl gap-6">
+        <div className="mx-auto grid grid-cols-1 max-w-3xl gap-6">
           {isPending ? (
             <Loading rows={1} />
           ) : error ? (
@@ -92,7 +92,7 @@ function Introduction({ agent, description }: { agent: string; description: stri
         )}
       </div>
       {servers.length > 0 && (
-        <ul className="grid gap-3 sm:grid-cols-2">
+        <ul className="grid grid-cols-1 gap-3 sm:grid-cols-2">
           {servers.map(([server, tools]) => (
             <li key={server} className="rounded-xl border border-line bg-surface p-3.5">
               <p className="flex items-center gap-2 font-medium">

@@ -32,7 +32,7 @@ export function SessionList() {
           className="h-8.5 w-full rounded-lg border border-line bg-canvas pr-2 pl-8 placeholder:text-faint"
         />
       </label>
-      <ul className="grid gap-0.5">
+      <ul className="grid grid-cols-1 gap-0.5">
         {found.map((session) => (
           <SessionItem key={session.id} session={session} />
         ))}

@@ -55,7 +55,7 @@ export const ToolCard = memo(function ToolCard({ call, over }: ToolCardProps) {
           <ChevronRight size={14} aria-hidden="true" className="transition-transform group-open:rotate-90" />
           Arguments{result && !result.isError && ' and result'}
         </summary>
-        <div className="grid gap-3 px-3.5 pb-3.5">
+        <div className="grid grid-cols-1 gap-3 px-3.5 pb-3.5">
           <CodeBlock label="Arguments" text={JSON.stringify(call.arguments, null, 2)} />
           {result && !result.isError && (
             <CodeBlock label={result.truncated ? 'Result (cut)' : 'Result'} text={readable(result.output)} />

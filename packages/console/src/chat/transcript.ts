@@ -115,6 +115,8 @@ function putText(turn: Turn, id: string, change: (text: string) => string, final
   const at = turn.parts.findIndex((part) => part.kind === 'text' && part.id === id);
   const known = turn.parts[at];
   const text = change(known?.kind === 'text' ? known.text : '');
+  // A step that only calls tools ends with an empty message.
+  if (text === '') return turn;
   const part: Part = { kind: 'text', id, text, final, truncated };
   return { ...turn, parts: at < 0 ? [...turn.parts, part] : turn.parts.with(at, part) };
 }

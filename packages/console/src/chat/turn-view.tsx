@@ -17,13 +17,13 @@ export const TurnView = memo(function TurnView({ turn, last, onRetry }: TurnView
   const running = isRunning(turn);
   const answered = turn.parts.some(({ kind }) => kind === 'text' || kind === 'tool');
   return (
-    <li className="turn grid gap-4">
+    <li className="turn grid grid-cols-1 gap-4">
       <UserMessage text={turn.user} />
       <div className="flex gap-3">
         <span className="mt-0.5 hidden size-7 shrink-0 place-items-center rounded-full border border-line bg-surface text-accent-ink sm:grid">
           <Bot size={15} aria-hidden="true" />
         </span>
-        <div className="grid min-w-0 flex-1 gap-3" aria-busy={running}>
+        <div className="grid grid-cols-1 min-w-0 flex-1 gap-3" aria-busy={running}>
           {turn.parts.map((part, index) => (
             <PartView key={part.id} part={part} writing={running && index === turn.parts.length - 1} over={!running} />
           ))}
@@ -38,7 +38,7 @@ export const TurnView = memo(function TurnView({ turn, last, onRetry }: TurnView
 export function UserMessage({ text, sending = false }: { text: string; sending?: boolean }) {
   return (
     <div
-      className={`ml-auto max-w-[min(40rem,90%)] rounded-2xl rounded-br-md bg-accent-soft px-4 py-2.5 ${sending ? 'opacity-80' : ''}`}
+      className={`ml-auto w-fit max-w-[min(40rem,90%)] rounded-2xl rounded-br-md bg-accent-soft px-4 py-2.5 ${sending ? 'opacity-80' : ''}`}
     >
       <h2 className="sr-only">You</h2>
       <p className="leading-relaxed break-words whitespace-pre-wrap">{text}</p>
@@ -75,7 +75,7 @@ function PartView({ part, writing, over }: { part: Part; writing: boolean; over:
 
 const ENDS = {
   failed: { tone: 'bad', text: 'Failed' },
-  stopped: { tone: 'warn', text: 'Stopped by you' },
+  stopped: { tone: 'warn', text: 'Stopped' },
   interrupted: { tone: 'warn', text: 'Interrupted: the server was restarted while it worked' },
 } as const;
 

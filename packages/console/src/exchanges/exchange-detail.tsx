@@ -13,7 +13,7 @@ export function ExchangeDetail({ entry }: { entry: ExchangeEntry }) {
   const [namespace = 'default', name = ''] = entry.agent.split('/');
   const agent = agentAddress({ namespace, name });
   return (
-    <div className="grid gap-6">
+    <div className="grid grid-cols-1 gap-6">
       <div className="flex flex-wrap items-center gap-2">
         <ResultBadge exchange={entry} />
         <Badge>{entry.mode}</Badge>
@@ -82,15 +82,15 @@ function Comparison({ entry }: { entry: ExchangeEntry }) {
   return (
     <table className="w-full table-fixed border-collapse text-left align-top">
       <caption className="mb-2 text-left font-semibold">Requested and granted</caption>
-      <thead className="text-xs text-soft">
+      <thead>
         <tr>
           <th scope="col" className="w-20 border-b border-line py-1.5 font-medium">
             <span className="sr-only">Field</span>
           </th>
-          <th scope="col" className="border-b border-line py-1.5 font-medium">
+          <th scope="col" className="border-b border-line py-1.5 text-xs font-medium text-soft">
             Requested
           </th>
-          <th scope="col" className="border-b border-line py-1.5 font-medium">
+          <th scope="col" className="border-b border-line py-1.5 text-xs font-medium text-soft">
             Granted
           </th>
         </tr>

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { ArrowLeftRight, FilterX } from 'lucide-react';
 import { useRef } from 'react';
+import { shellWord } from '../api/address.ts';
 import { exchangesQuery } from '../api/queries.ts';
 import { Dot } from '../ui/badge.tsx';
 import { Button } from '../ui/button.tsx';
@@ -34,8 +35,8 @@ export function ExchangesPage() {
   return (
     <Page
       title="Exchanges"
-      lead="Every token that was fetched for a tool call: for whom, through which agent, for which server. Never the token itself."
-      actions={<CommandLine command="onbehalf audit ls --type exchange" />}
+      lead="Every token fetched for a tool call: for whom, through which agent, for which server."
+      actions={<CommandLine command={sameFromTerminal(search)} />}
     >
       <section aria-label="Filters" className="mb-4 flex flex-wrap items-center gap-2">
         <FilterSelect
@@ -108,6 +109,13 @@ export function ExchangesPage() {
       </Drawer>
     </Page>
   );
+}
+
+function sameFromTerminal({ agent, server }: ExchangeSearch): string {
+  const words = ['onbehalf', 'exchanges'];
+  if (agent !== undefined) words.push('--agent', shellWord(agent.split('/').at(-1) ?? agent));
+  if (server !== undefined) words.push('--server', shellWord(server));
+  return words.join(' ');
 }
 
 /** A row that was not there when the screen was opened lights up once. */

@@ -1,6 +1,5 @@
 import type { ExchangeView } from '@onbehalf/resources';
 import { Bot, type LucideIcon, Server, UserRound } from 'lucide-react';
-import { Fragment } from 'react';
 import { Token } from '../ui/badge.tsx';
 
 interface Stop {
@@ -29,9 +28,6 @@ export function stopsOf(exchange: ExchangeView): Stop[] {
   ];
 }
 
-const GRANTED_BORDER = 'border-line';
-const REFUSED_BORDER = 'border-bad';
-
 export function TokenPath({ exchange, full = false }: { exchange: ExchangeView; full?: boolean }) {
   const stops = stopsOf(exchange);
   const refused = exchange.result === 'refused';
@@ -41,24 +37,30 @@ export function TokenPath({ exchange, full = false }: { exchange: ExchangeView; 
       <ol
         className={`flex gap-x-1.5 gap-y-2 ${full ? 'flex-col' : 'flex-col sm:flex-row sm:flex-wrap sm:items-center'}`}
       >
-        {stops.map(({ icon: Icon, role, name, title }, index) => (
-          <Fragment key={`${role} ${name}`}>
-            {index > 0 && <Arrow broken={refused && index === stops.length - 1} down={full} />}
+        {stops.map(({ icon: Icon, role, name, title }, index) => {
+          const broken = refused && index === stops.length - 1;
+          return (
             <li
+              key={`${role} ${name}`}
               {...(title !== undefined && { title })}
-              className={`flex min-w-0 items-center gap-2 rounded-lg border bg-surface py-1 pr-2.5 pl-1.5 ${refused && index === stops.length - 1 ? `${REFUSED_BORDER} border-dashed` : GRANTED_BORDER}`}
+              className={`flex min-w-0 gap-x-1.5 gap-y-2 ${full ? 'flex-col' : 'flex-col sm:flex-row sm:items-center'}`}
             >
-              <span className="grid size-6 shrink-0 place-items-center rounded-md bg-accent-soft text-accent-ink">
-                <Icon size={14} aria-hidden="true" />
-              </span>
-              <span className="min-w-0 leading-tight">
-                <span className="block text-2xs text-faint">{role}</span>
-                <span className="block font-mono text-xs break-all">{name}</span>
-                {full && title !== undefined && <span className="block text-2xs break-all text-faint">{title}</span>}
+              {index > 0 && <Arrow broken={broken} down={full} />}
+              <span
+                className={`flex min-w-0 items-center gap-2 rounded-lg border bg-surface py-1 pr-2.5 pl-1.5 ${broken ? 'border-dashed border-bad' : 'border-line'}`}
+              >
+                <span className="grid size-6 shrink-0 place-items-center rounded-md bg-accent-soft text-accent-ink">
+                  <Icon size={14} aria-hidden="true" />
+                </span>
+                <span className="min-w-0 leading-tight">
+                  <span className="block text-2xs text-faint">{role}</span>
+                  <span className="block font-mono text-xs break-all">{name}</span>
+                  {full && title !== undefined && <span className="block text-2xs break-all text-faint">{title}</span>}
+                </span>
               </span>
             </li>
-          </Fragment>
-        ))}
+          );
+        })}
       </ol>
       {scopes.length > 0 && (
         <figcaption className="mt-2 flex flex-wrap items-center gap-1.5 text-xs text-faint">
@@ -74,7 +76,7 @@ export function TokenPath({ exchange, full = false }: { exchange: ExchangeView; 
 
 function Arrow({ broken, down }: { broken: boolean; down: boolean }) {
   return (
-    <li role="presentation" className={`shrink-0 ${down ? 'ml-3.5' : 'ml-3.5 sm:ml-0'}`}>
+    <span className={`shrink-0 ${down ? 'ml-3.5' : 'ml-3.5 sm:ml-0'}`}>
       <svg
         width="22"
         height="12"
@@ -84,6 +86,6 @@ function Arrow({ broken, down }: { broken: boolean; down: boolean }) {
       >
         {broken ? <path d="M1 6h6m8 0h6M8.5 3l5 6m0-6l-5 6" /> : <path d="M1 6h19m-4-4 4 4-4 4" />}
       </svg>
-    </li>
+    </span>
   );
 }

@@ -19,7 +19,7 @@ export function ModelsPage() {
       lead="The one place where a model and its credential are configured. No agent ever holds a key."
       actions={<CommandLine command="onbehalf get model-configs" />}
     >
-      <div className="grid gap-6 lg:grid-cols-[1fr_20rem] lg:items-start">
+      <div className="grid grid-cols-1 gap-6 lg:grid-cols-[1fr_20rem] lg:items-start">
         {configs.isPending ? (
           <Loading />
         ) : configs.error ? (
@@ -33,7 +33,7 @@ export function ModelsPage() {
             An administrator applies a ModelConfig, and a Grant with the verb <em>use</em>.
           </EmptyState>
         ) : (
-          <ul className="grid gap-4">
+          <ul className="grid grid-cols-1 gap-4">
             {configs.data.map((config) => (
               <ModelConfigCard key={config.metadata.uid} config={config} />
             ))}
@@ -97,7 +97,7 @@ function UsableModels() {
           Nothing directly. Agents use their own models for you; a Grant with <em>use</em> would list them here.
         </p>
       ) : (
-        <ul className="grid gap-2">
+        <ul className="grid grid-cols-1 gap-2">
           {data.map((model) => (
             <li key={model.id} className="flex items-center justify-between gap-3">
               <code className="min-w-0 font-mono text-xs break-all">{model.id}</code>

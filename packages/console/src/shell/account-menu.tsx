@@ -8,12 +8,10 @@ export function AccountMenu() {
   const name = me.name ?? me.subject;
   return (
     <Menu.Root modal={false}>
-      <Menu.Trigger
-        aria-label={`Account of ${name}`}
-        className="flex min-w-0 items-center gap-2 rounded-lg px-1.5 py-1 text-left transition-colors hover:bg-hover md:flex-1"
-      >
+      <Menu.Trigger className="flex min-w-0 items-center gap-2 rounded-lg px-1.5 py-1 text-left transition-colors hover:bg-hover md:flex-1">
         <Initial name={name} />
-        <span className="hidden min-w-0 flex-1 md:block">
+        <span className="min-w-0 flex-1 max-md:sr-only">
+          <span className="sr-only">Account of </span>
           <span className="block truncate leading-tight font-medium">{name}</span>
           <span className="block truncate text-xs text-faint">{me.role.toLowerCase()}</span>
         </span>

@@ -24,7 +24,7 @@ function signInAddress(): string {
 export function SignIn({ note }: { note: SignInNote | undefined }) {
   usePageTitle('Sign in');
   return (
-    <main className="grid min-h-dvh lg:grid-cols-[1fr_minmax(0,34rem)]">
+    <main className="grid grid-cols-1 min-h-dvh lg:grid-cols-[1fr_minmax(0,34rem)]">
       <section className="order-2 hidden flex-col justify-between border-r border-line bg-surface p-12 lg:order-1 lg:flex">
         <div className="flex items-center gap-3 text-base font-semibold">
           <Mark size={28} /> Onbehalf

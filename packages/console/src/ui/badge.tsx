@@ -31,7 +31,10 @@ const DOTS: Record<Tone, string> = {
 
 export function Dot({ tone, pulse = false }: { tone: Tone; pulse?: boolean }) {
   return (
-    <span aria-hidden="true" className={`size-2 shrink-0 rounded-full ${DOTS[tone]} ${pulse ? 'pulse-dot' : ''}`} />
+    <span
+      aria-hidden="true"
+      className={`block size-2 shrink-0 rounded-full ${DOTS[tone]} ${pulse ? 'pulse-dot' : ''}`}
+    />
   );
 }
 

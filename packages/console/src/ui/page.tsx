@@ -19,12 +19,14 @@ export function Page({ title, lead, actions, above, children }: PageProps) {
   return (
     <div className="mx-auto w-full max-w-6xl px-4 py-6 sm:px-6 lg:px-8 lg:py-8">
       {above}
-      <header className="mb-6 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
+      <header className="mb-6 flex flex-wrap items-start justify-between gap-x-6 gap-y-3 lg:flex-nowrap">
         <div className="min-w-0">
           <h1 className="text-xl font-semibold tracking-tight break-words">{title}</h1>
           {lead !== undefined && <div className="mt-1 max-w-2xl text-soft">{lead}</div>}
         </div>
-        {actions !== undefined && <div className="flex max-w-full flex-wrap items-center gap-2">{actions}</div>}
+        {actions !== undefined && (
+          <div className="flex max-w-full shrink-0 flex-wrap items-center gap-2">{actions}</div>
+        )}
       </header>
       {children}
     </div>
@@ -45,7 +47,7 @@ export function Card({ title, aside, children }: { title: string; aside?: ReactN
 
 export function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
-    <div className="grid gap-0.5 py-1.5 sm:grid-cols-[9rem_1fr] sm:gap-4">
+    <div className="grid grid-cols-1 gap-0.5 py-1.5 sm:grid-cols-[9rem_1fr] sm:gap-4">
       <dt className="text-faint">{name}</dt>
       <dd className="min-w-0 break-words">{children}</dd>
     </div>

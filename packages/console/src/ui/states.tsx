@@ -57,7 +57,7 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
 
 export function Loading({ rows = 3 }: { rows?: number }) {
   return (
-    <div role="status" aria-label="Loading" className="grid gap-3">
+    <div role="status" aria-label="Loading" className="grid grid-cols-1 gap-3">
       {Array.from({ length: rows }, (_, row) => `row-${row}`).map((key) => (
         <div key={key} className="skeleton h-20 rounded-xl border border-line" />
       ))}

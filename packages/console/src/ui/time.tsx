@@ -49,6 +49,7 @@ export function Time({ at }: { at: string }) {
 }
 
 export function milliseconds(ms: number): string {
+  if (ms < 0.1) return '< 0.1 ms';
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
