@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import WebSocket from 'ws';
+import { routes as table } from '../../packages/platform/src/http/index.ts';
 import { startWorld, type World } from './world.ts';
 
 /** Sends a request head and no body at all, and gives back the first line of the answer. */
@@ -110,6 +111,8 @@ describe('the doors', () => {
           assert.match(answer.headers.get('www-authenticate') ?? '', /^Bearer/);
         }
       }
+    // The document is made from the table that the server routes by; the server does not start with a route without a policy.
+    assert.equal(routes, table.filter((one) => !one.localOnly).length);
     assert.ok(routes > 50, `only ${routes} routes`);
     for (const token of forged) assert.equal((await world.as(token, 'GET', '/me')).status, 401);
   });

@@ -9,6 +9,7 @@ import { signIn } from '../../examples/demo/sign-in.ts';
 import { startHr } from '../../examples/tool-servers/hr.ts';
 import { startOrders } from '../../examples/tool-servers/orders.ts';
 import type { RunningToolServer, Seen } from '../../examples/tool-servers/tool-server.ts';
+import { routes } from '../../packages/platform/src/http/index.ts';
 
 export interface Answer<T = Record<string, unknown>> {
   status: number;
@@ -150,4 +151,22 @@ export function freePort(): Promise<number> {
 export async function say(world: World, token: string, content: string, session?: string) {
   const id = session ?? (await world.as<{ id: string }>(token, 'POST', '/agents/assistant/sessions', {})).body.id;
   return world.as<TurnResult>(token, 'POST', `/agents/assistant/sessions/${id}/messages`, { content });
+}
+
+const patterns = routes.map((route) => ({
+  route,
+  pattern: new RegExp(`^${route.path.replaceAll(/:[a-z]+/g, '[^/]+')}$`),
+}));
+
+/** Every answer of every test is held against what the OpenAPI document promises for it. */
+function checkAnswer(method: string, path: string, status: number, answer: unknown): void {
+  const address = path.split('?')[0] ?? '';
+  const found = patterns.find(({ route, pattern }) => route.method === method && pattern.test(address));
+  if (!found) return;
+  const promised = found.route.responses[status];
+  if (promised === undefined) throw new Error(`${method} ${address} answered ${status}, which is not described`);
+  if (promised === null || promised === 'event-stream') return;
+  const parsed = promised.safeParse(answer);
+  if (!parsed.success)
+    throw new Error(`${method} ${address} answered otherwise than described: ${parsed.error.message}`);
 }

@@ -2,12 +2,13 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import { authenticate, LOCAL_ADMIN } from './authenticate.ts';
 import { createNodeServer } from './node-server.ts';
 import { openApi } from './openapi.ts';
 import { HttpProblem, problemBody, toProblem } from './problems.ts';
 import { createRefusalLog } from './refusals.ts';
-import type { Route } from './route.ts';
+import { byRole, type Route, route } from './route.ts';
 import { routes } from './routes/index.ts';
 import { securityHeaders } from './security-headers.ts';
 import type { Caller, Services } from './services.ts';
@@ -89,12 +90,25 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
     return parseJson(request, body.toString('utf8'), done);
   });
 
+  // A route without a question for the policy is a mistake that must not start.
+  app.addHook('onRoute', ({ url, config }) => {
+    if (!OPEN.has(url) && (config as { route?: Route } | undefined)?.route === undefined)
+      throw new Error(`${url} has no policy`);
+  });
+
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async () => ({ status: 'ok' }));
   app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(services.now()).toISOString() }));
   const document = openApi(services.version);
-  app.get('/api/openapi.json', async () => document);
-  for (const definition of routes) {
+  const described = route({
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This API, as OpenAPI 3.1',
+    responses: { 200: z.looseObject({ openapi: z.string() }) },
+    authorize: byRole('me.read'),
+    handle: async () => document,
+  });
+  for (const definition of [described, ...routes]) {
     if (definition.localOnly && kind !== 'local') continue;
     app.route({
       method: definition.method,

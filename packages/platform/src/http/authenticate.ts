@@ -97,7 +97,8 @@ function agentOfUpgrade(services: Services, url: string): string | undefined {
 
 /** Agents are addressed as `name` (namespace `default`) or `namespace.name`. */
 export function findAgent(services: Pick<Services, 'registry'>, address: string) {
-  const [first = '', second] = address.split('.');
+  const [first = '', second, ...rest] = address.split('.');
+  if (rest.length > 0) return undefined;
   return second === undefined
     ? services.registry.get('Agent', 'default', first)
     : services.registry.get('Agent', first, second);

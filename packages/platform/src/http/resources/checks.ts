@@ -1,4 +1,11 @@
-import { bindingsOf, type ResourceInput, registeredTargets, resolveTarget, serverTarget } from '@onbehalf/resources';
+import {
+  bindingsOf,
+  type ResourceInput,
+  type ResourceOf,
+  registeredTargets,
+  resolveTarget,
+  serverTarget,
+} from '@onbehalf/resources';
 import { namespaceOf, type Stored } from '../../store/index.ts';
 import type { Services } from '../services.ts';
 
@@ -14,6 +21,7 @@ export interface World {
   server(namespace: string, name: string): Pick<Stored<'RemoteMCPServer'>, 'spec'> | undefined;
   tokenService(name: string): Pick<Stored<'TokenService'>, 'spec'> | undefined;
   agent(namespace: string, name: string): Pick<Stored<'Agent'>, 'spec'> | undefined;
+  issuers(): readonly ResourceOf<'TrustedIssuer'>[];
 }
 
 /** Named checks over one document, each answering for one sentence of the rules. */
@@ -22,11 +30,15 @@ const CHECKS: readonly ((document: ResourceInput, world: World) => Mistake[])[] 
   oneTarget,
   bindingsWithinServer,
   noLoop,
+  distinctIssuers,
 ];
 
 export function check(document: ResourceInput, world: World): Mistake[] {
   return CHECKS.flatMap((one) => one(document, world));
 }
+
+/** This machine, in every spelling that a parsed URL may still have. */
+const LOOPBACK = /^(localhost\.?|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\]|\[::ffff:(7f[0-9a-f]{2}:[0-9a-f]{1,4}|0:0)\])$/;
 
 /** Our own doors are never a target and never a tool server: a token for them would be a token for everything. */
 function ownDoors(document: ResourceInput, { services }: World): Mistake[] {
@@ -38,9 +50,8 @@ function ownDoors(document: ResourceInput, { services }: World): Mistake[] {
     if (!URL.canParse(value)) return false;
     const url = new URL(value);
     const port = url.port || (url.protocol === 'https:' ? '443' : '80');
-    const loopback = /^(localhost\.?|127\.\d+\.\d+\.\d+|\[::1\])$/;
     const sameHost =
-      url.hostname.replace(/\.$/, '') === own.hostname || (loopback.test(url.hostname) && loopback.test(own.hostname));
+      url.hostname.replace(/\.$/, '') === own.hostname || (LOOPBACK.test(url.hostname) && LOOPBACK.test(own.hostname));
     return sameHost && port === ownPort;
   };
   const targets = registeredTargets(document.spec);
@@ -122,3 +133,34 @@ function noLoop(document: ResourceInput, world: World): Mistake[] {
     ? [{ path: 'spec.declarative.tools', message: 'leads back to this agent: take the loop out' }]
     : [];
 }
+
+/** First words of `sub` that say something else than the issuer of a person. */
+const RESERVED_PREFIXES = new Set(['agent', 'client', 'legacy']);
+
+/** Two issuers never write the same `sub`, and none takes the name of what is no issuer. */
+function distinctIssuers(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind !== 'TrustedIssuer') return [];
+  const { name } = document.metadata;
+  const { spec } = document;
+  const mistakes: Mistake[] = [];
+  const others = world.issuers().filter(({ metadata }) => metadata.name !== name);
+  if (spec.issuer === 'local' || (spec.issuer.startsWith('legacy:') && !spec.legacyHs256))
+    mistakes.push({ path: 'spec.issuer', message: `${spec.issuer} is the name of people of this server` });
+  if (others.some((other) => other.spec.issuer === spec.issuer))
+    mistakes.push({ path: 'spec.issuer', message: 'another TrustedIssuer has it: change that one' });
+  const prefix = spec.subjectPrefix ?? name;
+  if (prefix.includes(':') || RESERVED_PREFIXES.has(prefix))
+    mistakes.push({
+      path: spec.subjectPrefix === undefined ? 'metadata.name' : 'spec.subjectPrefix',
+      message: `"${prefix}" cannot begin a subject: choose another subjectPrefix, without a colon`,
+    });
+  // The embedded issuer's own people have no prefix.
+  if (others.some((other) => other.spec.issuer !== world.services.config.publicUrl && prefixOf(other) === prefix))
+    mistakes.push({
+      path: 'spec.subjectPrefix',
+      message: `another TrustedIssuer has "${prefix}": two people would be one`,
+    });
+  return mistakes;
+}
+
+const prefixOf = ({ metadata, spec }: ResourceOf<'TrustedIssuer'>) => spec.subjectPrefix ?? metadata.name;

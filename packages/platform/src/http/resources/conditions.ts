@@ -60,13 +60,18 @@ export function referenceProblems(services: Services, resource: StoredResource):
     const target = resolve(services.registry, ref);
     const name = `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`;
     if (!target) return [`${ref.path}: there is no ${name}`];
+    const decision =
+      ref.verb === undefined || !resource.writer
+        ? undefined
+        : services.policy.decide(services.policy.principalOf(resource.writer), ref.verb, {
+            kind: ref.kind,
+            uid: target.metadata.uid,
+          });
+    // A reference is no way to learn what its writer may not see.
+    if (decision?.effect === 'hide') return [`${ref.path}: there is no ${name}`];
     const refused = admission(ref, target, resource.metadata);
     if (refused !== undefined) return [`${ref.path}: ${refused}`];
-    if (ref.verb === undefined || !resource.writer) return [];
-    const decision = services.policy.decide(services.policy.principalOf(resource.writer), ref.verb, {
-      kind: ref.kind,
-      uid: target.metadata.uid,
-    });
+    if (!decision) return [];
     return decision.effect === 'allow' || decision.rule === 'disabled'
       ? []
       : [`${ref.path}: the last writer of this resource may not ${ref.verb} ${name}`];

@@ -58,21 +58,16 @@ export async function writeResources(
   const errors: DocumentError[] = [];
   const fail = (at: Placed, path: string, message: string) =>
     void errors.push({ file: at.file, document: at.document, line: at.line, path, message });
-  const plans = placed.map((at) => plan(services, at, placed, options, fail));
-  const world = worldOf(services, plans);
+  const plans = placed.map((at) => plan(services, caller, at, placed, options, fail));
+  const world = worldOf(services, caller, plans);
   for (const [index, at] of placed.entries()) {
     for (const mistake of check(at.input, world)) fail(at, mistake.path, mistake.message);
     const planned = plans[index];
     if (planned) permit(services, caller, at, planned, plans, fail);
   }
-  const pruned = options.prune ? leftOut(services, placed, options) : [];
+  const pruned = options.prune ? leftOut(services, caller, placed, options) : [];
   for (const before of pruned) {
-    const decision = services.policy.decide(
-      caller.principal,
-      before.kind === 'Grant' ? 'admin' : 'write',
-      subjectOf(before),
-      { privileged: privilegedProperty(before as ResourceInput, before) !== undefined },
-    );
+    const decision = decideRemoval(services, caller, before);
     if (decision.effect !== 'allow')
       errors.push({
         file: options.source ?? 'input',
@@ -110,6 +105,7 @@ function resultOf(action: Planned['action'], resource: Resource): ApplyResult['r
 
 function plan(
   services: Services,
+  caller: Caller,
   at: Placed,
   all: readonly Placed[],
   options: WriteOptions,
@@ -129,6 +125,12 @@ function plan(
     | StoredResource
     | undefined;
   const managedBy = options.managedBy ?? 'api';
+  if (before && !mayRead(services, caller, before)) {
+    // A name that is taken by what the caller may not see is answered as one where they may make nothing.
+    const refusal = decideWrite(services, caller, input, undefined);
+    fail(at, refusal?.path ?? '', refusal?.message ?? 'not allowed: the name is not free');
+    return undefined;
+  }
   if (before && options.expect === 'create')
     throw new HttpProblem('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
   if (!before && options.expect === 'replace')
@@ -180,7 +182,20 @@ function plan(
     ...(Object.keys(annotations).length > 0 && { annotations }),
     ...(options.source !== undefined && { source: options.source }),
   };
-  return { action: 'configured', resource: { ...before, metadata, spec } as Resource, before, secrets };
+  return {
+    action: 'configured',
+    resource: { ...before, metadata, spec, status: statusFor(input, before) } as Resource,
+    before,
+    secrets,
+  };
+}
+
+/** A Grant that is moved to another target lets go of the first one's uid. */
+function statusFor(input: ResourceInput, before: StoredResource): StoredResource['status'] {
+  if (input.kind !== 'Grant' || before.kind !== 'Grant') return before.status;
+  if (JSON.stringify(sorted(input.spec.on)) === JSON.stringify(sorted(before.spec.on))) return before.status;
+  const { targetUid: _targetUid, ...status } = before.status;
+  return status;
 }
 
 /** A Secret's values never reach the resource: they are sealed on their own. */
@@ -201,6 +216,77 @@ export function managedElsewhere(resource: StoredResource): string {
 
 const subjectOf = (resource: StoredResource) => ({ kind: resource.kind, uid: resource.metadata.uid });
 
+const mayRead = ({ policy }: Services, { principal }: Caller, resource: StoredResource) =>
+  policy.decide(principal, 'read', subjectOf(resource)).effect === 'allow';
+
+/** Removing takes what writing takes; a Grant, `admin` on what it is bound to, and ADMIN where that is gone. */
+export function decideRemoval({ policy, registry }: Services, { principal }: Caller, resource: StoredResource) {
+  if (resource.kind !== 'Grant')
+    return policy.decide(principal, 'write', subjectOf(resource), {
+      privileged: privilegedProperty(resource as ResourceInput, resource) !== undefined,
+    });
+  const { targetUid } = resource.status;
+  const target = targetUid === undefined ? undefined : registry.byUid(targetUid);
+  return target
+    ? policy.decide(principal, 'grant.write', subjectOf(target as StoredResource))
+    : policy.decide(
+        principal,
+        'create',
+        { kind: 'Namespace', namespace: resource.metadata.namespace ?? 'default' },
+        { privileged: true },
+      );
+}
+
+interface Refusal {
+  path: string;
+  message: string;
+}
+
+/** `admin` on the target; on a namespace, and on what is not there or may not be seen, ADMIN. */
+function decideGrant(
+  { policy, registry }: Services,
+  { principal }: Caller,
+  input: Extract<ResourceInput, { kind: 'Grant' }>,
+  fresh: boolean,
+): Refusal | undefined {
+  const [target] = referencesOf(input);
+  const existing = target && resolve(registry, target);
+  const onTarget = existing && policy.decide(principal, 'grant.write', subjectOf(existing));
+  const decision =
+    onTarget && onTarget.effect !== 'hide'
+      ? onTarget
+      : target && fresh && principal.role !== 'ADMIN'
+        ? policy.decide(principal, 'create', { kind: target.kind, namespace: target.namespace ?? '' })
+        : policy.decide(
+            principal,
+            'create',
+            { kind: 'Namespace', namespace: input.spec.on.namespace ?? namespaceOf(input) },
+            { privileged: true },
+          );
+  return decision.effect === 'allow' ? undefined : { path: 'spec.on', message: `not allowed: ${decision.reason}` };
+}
+
+/** The caller's verbs on the document itself. */
+function decideWrite(
+  services: Services,
+  caller: Caller,
+  input: ResourceInput,
+  before: StoredResource | undefined,
+): Refusal | undefined {
+  if (input.kind === 'Grant') return decideGrant(services, caller, input, false);
+  const { policy } = services;
+  const { principal } = caller;
+  const privileged = privilegedProperty(input, before);
+  const context = { privileged: privileged !== undefined };
+  const decision = before
+    ? policy.decide(principal, 'write', subjectOf(before), context)
+    : policy.decide(principal, 'create', { kind: input.kind, namespace: namespaceOf(input) }, context);
+  if (decision.effect === 'allow') return undefined;
+  return privileged === undefined
+    ? { path: '', message: `not allowed: ${decision.reason}` }
+    : { path: 'spec', message: `not allowed: ${decision.reason} (${privileged})` };
+}
+
 /** The caller's verbs: on the document itself, on what it refers to, and on the target of a Grant. */
 function permit(
   services: Services,
@@ -212,12 +298,12 @@ function permit(
 ): void {
   if (planned.action === 'unchanged') return;
   const { policy, registry } = services;
-  const privileged = privilegedProperty(at.input, planned.before);
-  const namespace = namespaceOf(at.input);
   const refuse = (path: string, reason: string) => fail(at, path, `not allowed: ${reason}`);
   if (at.input.kind === 'Grant') {
+    // Whoever changes a Grant takes something from its former target.
+    const removal = planned.before && decideRemoval(services, caller, planned.before);
+    if (removal && removal.effect !== 'allow') refuse('', removal.reason);
     const [target] = referencesOf(at.input);
-    const existing = target && resolve(registry, target);
     const fresh =
       target &&
       plans.some(
@@ -227,46 +313,27 @@ function permit(
           other.resource.metadata.name === target.name &&
           namespaceOf(other.resource) === (target.namespace ?? ''),
       );
-    const decision = existing
-      ? policy.decide(caller.principal, 'grant.write', subjectOf(existing))
-      : target && fresh && caller.principal.role !== 'ADMIN'
-        ? policy.decide(caller.principal, 'create', { kind: target.kind, namespace: target.namespace ?? '' })
-        : policy.decide(
-            caller.principal,
-            'create',
-            { kind: 'Namespace', namespace: at.input.spec.on.namespace ?? namespace },
-            { privileged: true },
-          );
-    if (decision.effect !== 'allow') refuse('spec.on', decision.reason);
+    const refusal = decideGrant(services, caller, at.input, fresh ?? false);
+    if (refusal) fail(at, refusal.path, refusal.message);
     return;
   }
-  const decision = planned.before
-    ? policy.decide(caller.principal, 'write', subjectOf(planned.before), { privileged: privileged !== undefined })
-    : policy.decide(
-        caller.principal,
-        'create',
-        { kind: at.input.kind, namespace },
-        { privileged: privileged !== undefined },
-      );
-  if (decision.effect !== 'allow')
-    refuse(
-      privileged === undefined ? '' : 'spec',
-      privileged === undefined ? decision.reason : `${decision.reason} (${privileged})`,
-    );
+  const refusal = decideWrite(services, caller, at.input, planned.before);
+  if (refusal) fail(at, refusal.path, refusal.message);
   for (const ref of referencesOf(at.input)) {
     const target = resolve(registry, ref);
     if (!target || ref.verb === undefined) continue;
-    const refused = admission(ref, target, at.input.metadata);
-    if (refused !== undefined) fail(at, ref.path, refused);
     const use = policy.decide(caller.principal, ref.verb, subjectOf(target));
     // What may not be seen is treated as what is not there: the reference stays unresolved.
+    if (use.effect === 'hide') continue;
+    const refused = admission(ref, target, at.input.metadata);
+    if (refused !== undefined) fail(at, ref.path, refused);
     if (use.effect === 'deny' && use.rule !== 'disabled')
       refuse(ref.path, `${use.reason} (${ref.verb} on ${ref.kind} ${ref.name})`);
   }
 }
 
-/** The stored resources with this write's own documents laid over them. */
-function worldOf(services: Services, plans: readonly (Planned | undefined)[]): World {
+/** The stored resources with this write's own documents laid over them. What the caller may not see tells nothing. */
+function worldOf(services: Services, caller: Caller, plans: readonly (Planned | undefined)[]): World {
   const find = <K extends Kind>(kind: K, namespace: string, name: string) =>
     (plans.find(
       (planned) =>
@@ -274,21 +341,39 @@ function worldOf(services: Services, plans: readonly (Planned | undefined)[]): W
         planned.resource.metadata.name === name &&
         namespaceOf(planned.resource) === namespace,
     )?.resource ?? services.registry.get(kind, namespace === '' ? undefined : namespace, name)) as never;
+  const ofThisWrite = new Set(plans.flatMap((planned) => planned?.resource.metadata.uid ?? []));
   return {
     services,
-    server: (namespace, name) => find('RemoteMCPServer', namespace, name),
+    server(namespace, name) {
+      const found = find('RemoteMCPServer', namespace, name) as StoredResource | undefined;
+      const seen = found && (ofThisWrite.has(found.metadata.uid) || mayRead(services, caller, found));
+      return seen && found.kind === 'RemoteMCPServer' ? found : undefined;
+    },
+    issuers() {
+      const written = plans.flatMap((planned) =>
+        planned?.resource.kind === 'TrustedIssuer' ? [planned.resource] : [],
+      );
+      const stored = services.registry.list('TrustedIssuer').filter(({ metadata }) => !ofThisWrite.has(metadata.uid));
+      return [...stored, ...written];
+    },
     tokenService: (name) => find('TokenService', '', name),
     agent: (namespace, name) => find('Agent', namespace, name),
   };
 }
 
-function leftOut(services: Services, placed: readonly Placed[], options: WriteOptions): StoredResource[] {
+function leftOut(
+  services: Services,
+  caller: Caller,
+  placed: readonly Placed[],
+  options: WriteOptions,
+): StoredResource[] {
   if (options.source === undefined) return [];
   const kept = new Set(placed.map(({ input }) => `${input.kind}/${namespaceOf(input)}/${input.metadata.name}`));
   return [...services.registry.all()].filter(
     (resource) =>
       resource.metadata.source === options.source &&
       resource.metadata.managedBy === (options.managedBy ?? 'api') &&
+      mayRead(services, caller, resource) &&
       !kept.has(`${resource.kind}/${namespaceOf(resource)}/${resource.metadata.name}`),
   );
 }

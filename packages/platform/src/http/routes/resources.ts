@@ -17,7 +17,7 @@ import { z } from 'zod';
 import type { StoredResource } from '../../store/index.ts';
 import { HttpProblem } from '../problems.ts';
 import { viewOf } from '../resources/view.ts';
-import { type Placed, removeResource, writeResources } from '../resources/write.ts';
+import { decideRemoval, type Placed, removeResource, writeResources } from '../resources/write.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
@@ -25,7 +25,8 @@ const listQuery = z.strictObject({ namespace: z.string().exactOptional() });
 
 /** `name`, or `namespace.name`. */
 export function findResource(services: Services, kind: Kind, address: string | undefined): StoredResource {
-  const [first = '', second] = (address ?? '').split('.');
+  const [first = '', second, ...rest] = (address ?? '').split('.');
+  if (rest.length > 0) throw notFound();
   const found = !kinds[kind].namespaced
     ? services.registry.get(kind, undefined, address ?? '')
     : second === undefined
@@ -147,11 +148,11 @@ function routesOf(kind: Kind): Route[] {
       responses: { 204: null },
       authorize({ services, params }) {
         const found = findResource(services, kind, params.name);
-        const action = kind === 'Grant' ? ('read' as const) : ('write' as const);
-        return { question: { action, resource: { kind, uid: found.metadata.uid } }, found };
+        return { question: { action: 'read', resource: { kind, uid: found.metadata.uid } }, found };
       },
       async handle({ services, caller, found, requestId, reply }) {
-        mayDelete(services, caller, found);
+        const decision = decideRemoval(services, caller, found);
+        if (decision.effect !== 'allow') throw new HttpProblem('forbidden', decision.reason);
         await removeResource(services, caller, found, requestId);
         reply.code(204);
       },
@@ -182,21 +183,6 @@ async function replace(
     services,
     findResource(services, kind, kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name),
   );
-}
-
-/** Deleting a privileged resource takes what writing it takes; a Grant, `admin` on its target. */
-function mayDelete(services: Services, caller: Parameters<typeof writeResources>[1], found: StoredResource): void {
-  if (found.kind !== 'Grant') return;
-  const target = found.status.targetUid === undefined ? undefined : services.registry.byUid(found.status.targetUid);
-  const decision = target
-    ? services.policy.decide(caller.principal, 'grant.write', { kind: target.kind, uid: target.metadata.uid })
-    : services.policy.decide(
-        caller.principal,
-        'create',
-        { kind: 'Namespace', namespace: found.metadata.namespace ?? 'default' },
-        { privileged: true },
-      );
-  if (decision.effect !== 'allow') throw new HttpProblem('forbidden', decision.reason);
 }
 
 /** RFC 7396 section 2. */
