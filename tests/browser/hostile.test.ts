@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page, Request } from 'playwright-core';
-import { z } from 'zod';
 import { type RunningToolServer, startToolServer } from '../../examples/tool-servers/tool-server.ts';
 import { startWorld, type World } from '../e2e/world.ts';
 import { ask, launch, signInByLink, type Visitor, visit, withoutChromium } from './browser.ts';
@@ -41,13 +40,9 @@ describe('hostile text, and what the browser is allowed to do', { skip: withoutC
       issuer: world.url,
       port: 0,
       register: (server) =>
-        server.registerTool(
-          'read_mail',
-          { description: `Reads mail ${HOSTILE}`, inputSchema: z.object({}) },
-          async () => ({
-            content: [{ type: 'text', text: HOSTILE }],
-          }),
-        ),
+        server.registerTool('read_mail', { description: `Reads mail ${HOSTILE}` }, async () => ({
+          content: [{ type: 'text', text: HOSTILE }],
+        })),
     });
     await world.admin('POST', '/principals', { subject: 'eve', role: 'REGULAR', name: NAME });
     const applied = await world.apply(hostileResources(world.url, evil.url));

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { startWorld, type World } from '../e2e/world.ts';
 import { ask, launch, signInByLink, type Visitor, visit, withoutChromium } from './browser.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const QUESTION = 'What have I ordered, show the details of the latest one, and how many vacation days do I have left?';
 
@@ -17,7 +16,7 @@ interface AxeResults {
 
 /** Rules of WCAG 2.2 AA that a machine can check. A focus guard of Base UI hands the focus on before anybody notices it. */
 async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
+  await page.evaluate(axe.source);
   const results = await page.evaluate<AxeResults>(
     `axe.run({ exclude: [['[data-base-ui-focus-guard]']] }, { runOnly: { type: 'tag', values: ${JSON.stringify(WCAG)} } })`,
   );

@@ -160,10 +160,14 @@ describe('two people in two browsers', { skip: withoutChromium }, () => {
   test('signing out ends the session on the server and clears the screen', async () => {
     const { page, context } = alice;
     const cookies = await context.cookies();
+    const second = await context.newPage();
+    await second.goto(`${world.url}/ui/agents`);
+    await second.getByRole('heading', { name: 'assistant' }).waitFor();
     await page.getByRole('button', { name: 'Account of ALICE' }).click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await page.getByText('You are signed out').waitFor();
     assert.doesNotMatch(await page.content(), /alice/i);
+    await second.getByText('Your sign-in has ended').waitFor();
     const stolen = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
     assert.equal((await fetch(`${world.url}/api/me`, { headers: { cookie: stolen } })).status, 401);
     await page.goBack().catch(() => undefined);

@@ -2,7 +2,7 @@ import { ApiError } from '@onbehalf/client';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { MessageSquareOff } from 'lucide-react';
-import { useCallback, useEffect, useLayoutEffect, useRef } from 'react';
+import { useCallback, useEffect, useRef } from 'react';
 import { shellWord } from '../api/address.ts';
 import { queryClient } from '../api/client.ts';
 import { agentQuery, sessionsQuery } from '../api/queries.ts';
@@ -17,9 +17,9 @@ import { ConnectionBadge, describeConnection } from './connection-badge.tsx';
 import { SessionsButton } from './sessions-button.tsx';
 import { TurnView, UserMessage } from './turn-view.tsx';
 import { useConversation } from './use-conversation.ts';
+import { useStickToEnd } from './use-stick-to-end.ts';
 
 const route = getRouteApi('/chat/$agent/$session');
-const NEAR_END = 120;
 
 export function ChatPage() {
   const { agent, session } = route.useParams();
@@ -32,7 +32,7 @@ function Conversation({ agent, session }: { agent: string; session: string }) {
   const { data: resource } = useQuery(agentQuery(agent));
   const title = sessions?.find(({ id }) => id === session)?.title || agent;
   usePageTitle(title);
-  const scroller = useStickToEnd(turns, pending);
+  const { scroller, content } = useStickToEnd(pending);
   // What the list shows of this conversation (title, time) has changed when a turn begins or ends.
   // biome-ignore lint/correctness/useExhaustiveDependencies: that is when.
   useEffect(() => {
@@ -73,7 +73,7 @@ function Conversation({ agent, session }: { agent: string; session: string }) {
           label="Conversation"
           className="min-h-0 flex-1 overflow-y-auto focus-visible:outline-offset-[-2px]"
         >
-          <ol className="mx-auto grid grid-cols-1 max-w-3xl gap-8 px-4 py-6 sm:px-6">
+          <ol ref={content} className="mx-auto grid grid-cols-1 max-w-3xl gap-8 px-4 py-6 sm:px-6">
             {turns.map((turn, index) => (
               <TurnView key={turn.id} turn={turn} last={index === turns.length - 1} onRetry={retry} />
             ))}
@@ -99,24 +99,4 @@ function Conversation({ agent, session }: { agent: string; session: string }) {
       <Composer agent={agent} running={running} disabled={closed} problem={problem} onSend={send} onStop={stop} />
     </div>
   );
-}
-
-/** Follows what is written, unless the reader has scrolled away from the end. */
-function useStickToEnd(turns: unknown, pending: unknown) {
-  const scroller = useRef<HTMLElement>(null);
-  const following = useRef(true);
-  useEffect(() => {
-    const element = scroller.current;
-    const onScroll = () => {
-      if (element) following.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    };
-    element?.addEventListener('scroll', onScroll, { passive: true });
-    return () => element?.removeEventListener('scroll', onScroll);
-  }, []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever something was added.
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (element && following.current) element.scrollTop = element.scrollHeight;
-  }, [turns, pending]);
-  return scroller;
 }

@@ -91,11 +91,12 @@ export function SessionItem({ session }: { session: SessionView }) {
       <Confirm
         open={mode === 'deleting'}
         onClose={() => setMode('shown')}
-        title={`Delete “${name}”?`}
+        title="Delete this conversation?"
         action="Delete"
         onConfirm={() => remove.mutate()}
       >
-        What runs in it is stopped, and it is gone for you at once. The audit keeps what was done, not what was said.
+        “{name}” is gone for you at once, and what runs in it is stopped. The audit keeps what was done, not what was
+        said.
       </Confirm>
     </li>
   );

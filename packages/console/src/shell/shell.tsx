@@ -1,6 +1,9 @@
+import { useQuery } from '@tanstack/react-query';
 import { Link, Outlet } from '@tanstack/react-router';
 import { ArrowLeftRight, Bot, Boxes, type LucideIcon, MessagesSquare } from 'lucide-react';
+import { meQuery } from '../api/queries.ts';
 import { Mark } from '../ui/mark.tsx';
+import { explainError } from '../ui/states.tsx';
 import { AccountMenu } from './account-menu.tsx';
 import { ThemeToggle } from './theme-toggle.tsx';
 
@@ -12,6 +15,7 @@ const PLACES: readonly { to: '/agents' | '/chat' | '/models' | '/exchanges'; nam
 ];
 
 export function Shell() {
+  const { error } = useQuery(meQuery);
   return (
     <div className="flex h-dvh flex-col md:flex-row">
       <a
@@ -49,6 +53,11 @@ export function Shell() {
         </div>
       </header>
       <main id="content" tabIndex={-1} className="scroll-thin min-h-0 min-w-0 flex-1 overflow-y-auto outline-none">
+        {error && (
+          <p role="alert" className="bg-warn-soft px-4 py-2 text-center text-warn">
+            {explainError(error).title}. {explainError(error).message}
+          </p>
+        )}
         <Outlet />
       </main>
     </div>

@@ -9,6 +9,10 @@ import { Mark } from '../ui/mark.tsx';
 import { ErrorState } from '../ui/states.tsx';
 import { SignIn, type SignInNote } from './sign-in.tsx';
 
+/** The other pages of this browser learn at once that somebody has signed out in one of them. */
+const otherPages = new BroadcastChannel('onbehalf');
+otherPages.onmessage = askWhoIsSignedIn;
+
 const Me = createContext<{ me: MeView; signOut: () => void } | undefined>(undefined);
 
 export function useMe() {
@@ -24,6 +28,7 @@ export function Gate({ children }: { children: ReactNode }) {
   const signOut = useMutation({
     mutationFn: () => client.logout(),
     onSuccess: () => {
+      otherPages.postMessage('signed-out');
       setSignedOut(true);
       queryClient.clear();
     },
@@ -39,22 +44,11 @@ export function Gate({ children }: { children: ReactNode }) {
 
   if (ended) return <SignIn note={noteOf(signedOut, data !== undefined)} />;
   if (isPending) return <Waiting />;
-  if (error && !data) {
-    const forbidden = error instanceof ApiError && error.status === 403;
+  const forbidden = error instanceof ApiError && error.status === 403;
+  if (!data || forbidden)
     return (
       <main className="grid min-h-dvh place-items-center">
-        {forbidden ? (
-          <Inactive message={error.message} onSignOut={() => location.reload()} />
-        ) : (
-          <ErrorState error={error} retry={() => refetch()} />
-        )}
-      </main>
-    );
-  }
-  if (error instanceof ApiError && error.status === 403)
-    return (
-      <main className="grid min-h-dvh place-items-center">
-        <Inactive message={error.message} onSignOut={() => signOut.mutate()} />
+        {forbidden ? <Inactive message={error.message} /> : <ErrorState error={error} retry={() => refetch()} />}
       </main>
     );
   return <Me value={{ me: data, signOut: () => signOut.mutate() }}>{children}</Me>;
@@ -76,12 +70,12 @@ function Waiting() {
   );
 }
 
-function Inactive({ message, onSignOut }: { message: string; onSignOut: () => void }) {
+function Inactive({ message }: { message: string }) {
   return (
     <div role="alert" className="max-w-md px-6 text-center">
       <h1 className="text-xl font-semibold">Your account may not use this server</h1>
       <p className="mt-2 text-soft">{message}. An administrator can change that; then try again.</p>
-      <Button className="mt-5" onClick={onSignOut}>
+      <Button className="mt-5" onClick={() => location.reload()}>
         Try again
       </Button>
     </div>
