@@ -106,11 +106,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: (text === '' ? undefined : JSON.parse(text)) as T,
-      };
+      const answer = text === '' ? undefined : (JSON.parse(text) as unknown);
+      if (response.ok) checkAnswer(method, path, response.status, answer);
+      return { status: response.status, headers: response.headers, body: answer as T };
     },
     apply: (documents) => admin('POST', '/apply', { documents }),
     async [Symbol.asyncDispose]() {
