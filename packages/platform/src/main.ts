@@ -20,7 +20,7 @@ import {
 } from './http/index.ts';
 import { createIdentity, type Identity } from './identity/index.ts';
 import { createModels, ModelError } from './models/index.ts';
-import { createDeclarativeExecutor, createRuntime, resolveTools } from './runtime/index.ts';
+import { createDeclarativeExecutor, createRuntime, resolveModel, resolveTools } from './runtime/index.ts';
 import { fixedFacts, listLitellmModels } from './start-checks.ts';
 import { StartError } from './start-error.ts';
 import { createRegistry, openSqliteStore, type Stored } from './store/index.ts';
@@ -76,6 +76,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
 
     let identity: Identity | undefined;
     const policy = createPolicy({ registry, now, identity: () => identity });
+    closers.push(policy.close);
     const issuers: { list: () => readonly IssuerConfig[] } = { list: () => [] };
     identity = await createIdentity({
       publicUrl: config.publicUrl,
@@ -107,7 +108,10 @@ export async function startPlatform(config: Config): Promise<Platform> {
         )
           return false;
         const [acting, above] = actors as [Stored<'Agent'>, Stored<'Agent'> | undefined];
-        if (server) return resolveTools(acting, registry).some((tool) => tool.server?.metadata.uid === server.uid);
+        if (server)
+          return resolveTools(acting, registry, policy.writerMayUse).some(
+            (tool) => tool.server?.metadata.uid === server.uid,
+          );
         return (
           above === undefined ||
           bindingsOf(above.spec).some(
@@ -166,12 +170,13 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       tools,
       now,
+      mayUse: policy.writerMayUse,
       soleHolder: true,
       executors: {
         Declarative: createDeclarativeExecutor(({ agent }) => {
           if (!config.modelsEnabled) throw new ModelError('model_disabled', 'models are switched off on this server');
           const ref = modelConfigRefOf(agent.spec);
-          const model = ref && registry.get('ModelConfig', ref.namespace ?? agent.metadata.namespace, ref.name);
+          const model = resolveModel(agent, registry, policy.writerMayUse);
           if (!model)
             throw new ModelError(
               'model_not_found',

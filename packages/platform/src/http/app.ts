@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { authenticate, LOCAL_ADMIN } from './authenticate.ts';
 import { createNodeServer } from './node-server.ts';
 import { openApi } from './openapi.ts';
-import { HttpProblem, problemBody, toProblem } from './problems.ts';
+import { HttpProblem, NOT_FOUND, problemBody, toProblem } from './problems.ts';
 import { createRefusalLog } from './refusals.ts';
 import { byRole, type Route, route } from './route.ts';
 import { routes } from './routes/index.ts';
@@ -148,7 +148,7 @@ async function authorize(
     raw: request,
   });
   const decision = services.policy.decide(caller.principal, question.action, question.resource, question.context);
-  if (decision.effect === 'hide') throw new HttpProblem('not_found', 'there is no such thing, or you may not see it');
+  if (decision.effect === 'hide') throw new HttpProblem('not_found', NOT_FOUND);
   if (decision.effect === 'deny') throw new HttpProblem('forbidden', decision.reason);
   request.found = found;
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { AccessError, findCredential, type Principal } from '@onbehalf/access';
+import type { SecretValue } from '@onbehalf/secret-value';
 import { HttpProblem } from './problems.ts';
 import type { Caller, Services } from './services.ts';
 
@@ -24,7 +25,7 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export async function authenticate(services: Services, request: IncomingMessage, upgrade: boolean): Promise<Caller> {
   const address = request.socket.remoteAddress ?? 'local';
-  const { identity, verifier } = services;
+  const { identity } = services;
   const found = findCredential({
     headers: request.headers,
     rawHeaders: request.rawHeaders,
@@ -35,16 +36,7 @@ export async function authenticate(services: Services, request: IncomingMessage,
   if (!found) throw new HttpProblem('unauthenticated', 'sign in, or send a bearer token');
   switch (found.kind) {
     case 'bearer': {
-      const principal = await verifier.verify(found.token, 'api');
-      const subject =
-        principal.credential.kind === 'legacy'
-          ? identity.subjectOfLegacy(principal)
-          : identity.subjectOfBearer(principal, found.token);
-      if (principal.issuer !== identity.issuer) {
-        services.policy.note(principal);
-        await identity.noteSeen(principal);
-      }
-      return { principal, subject, address };
+      return { ...(await callerOfBearer(services, found.token)), address };
     }
     case 'session': {
       const session = await identity.sessions.authenticate(found.cookie);
@@ -65,13 +57,28 @@ export async function authenticate(services: Services, request: IncomingMessage,
       const redeemed = agent === undefined ? undefined : await identity.tickets.redeem(found.ticket, agent);
       if (!redeemed) throw new AccessError('token_revoked', 'the ticket is used, expired or for another agent');
       return {
-        principal: redeemed.principal,
+        principal: services.policy.current(redeemed.principal),
         subject: redeemed.subject,
         ...(redeemed.loginIdHash !== undefined && { loginSession: redeemed.loginIdHash }),
         address,
       };
     }
   }
+}
+
+/** @throws {AccessError} */
+export async function callerOfBearer({ identity, verifier, policy }: Services, token: SecretValue) {
+  const principal = await verifier.verify(token, 'api');
+  if (principal.issuer !== identity.issuer) {
+    policy.note(principal);
+    await identity.noteSeen(principal);
+  }
+  // A shared-secret token is no subject of an exchange, and never leaves.
+  const subject =
+    principal.credential.kind === 'legacy'
+      ? identity.subjectOfLegacy(principal)
+      : identity.subjectOfBearer(principal, token);
+  return { principal, subject };
 }
 
 /**

@@ -1,20 +1,32 @@
 import { once } from 'node:events';
 import type { SessionEvent, SessionView } from '@onbehalf/resources';
 import type { FastifyReply } from 'fastify';
-import type { Services } from './services.ts';
+import type { Caller, Services } from './services.ts';
+import { stillAllowed, watchAccess } from './still-allowed.ts';
 
 const COMMENT_MS = 15_000;
 
-/** Writes events as server-sent events, `id` being `seq`, until `ends` says so or the client leaves. */
+/** Writes events as server-sent events, `id` being `seq`, until `ends` says so, the client leaves or may not stay. */
 export async function streamEvents(
   services: Services,
   reply: FastifyReply,
   session: SessionView,
   after: number,
-  ends: (event: SessionEvent) => boolean,
-  onlyTurn?: string,
+  caller: Caller,
+  { ends = () => false, onlyTurn }: { ends?: (event: SessionEvent) => boolean; onlyTurn?: string } = {},
 ): Promise<void> {
   const controller = new AbortController();
+  const stop = () => controller.abort();
+  const stopWatching = watchAccess(
+    services,
+    () => stillAllowed(services, caller, 'session.read', { kind: 'Session', owner: caller.principal }),
+    stop,
+  );
+  const { expiresAt, kind } = caller.principal.credential;
+  // A turn's own stream ends with the turn; the log's would outlive its token. A cookie session renews itself.
+  const left =
+    onlyTurn === undefined && kind !== 'session' && expiresAt !== undefined ? expiresAt - services.now() : undefined;
+  const expiry = left === undefined ? undefined : setTimeout(stop, Math.min(Math.max(left, 0), 2_147_483_647)).unref();
   const events = services.runtime.follow(session, after, controller.signal);
   reply.hijack();
   const { raw } = reply;
@@ -25,7 +37,7 @@ export async function streamEvents(
     'x-accel-buffering': 'no',
   });
   raw.flushHeaders();
-  raw.once('close', () => controller.abort());
+  raw.once('close', stop);
   // A proxy closes what is silent.
   const alive = setInterval(() => raw.write(': alive\n\n'), COMMENT_MS);
   try {
@@ -39,6 +51,8 @@ export async function streamEvents(
     services.log.warn({ session: session.id }, 'an event stream broke off');
   } finally {
     clearInterval(alive);
+    clearTimeout(expiry);
+    stopWatching();
     controller.abort();
     raw.end();
   }

@@ -18,7 +18,7 @@ export function createPolicy(o: {
   registry: Registry;
   now: () => number;
   identity: () => Identity | undefined;
-}): Policy & { refresh(): void } {
+}): Policy & { refresh(): void; close(): void } {
   const listeners = new Set<() => void>();
   const noted = new Map<string, Principal>();
   let table: PolicyTable = compile();
@@ -40,14 +40,21 @@ export function createPolicy(o: {
       disabled: o.identity()?.principals.disabled() ?? [],
     });
   }
+  /** A Grant that ends closes sockets and stops calls as one that is taken away. */
+  let expiry: NodeJS.Timeout | undefined;
   function refresh() {
     table = compile();
+    clearTimeout(expiry);
+    const at = nextExpiry(o.registry.list('Grant'), o.now());
+    if (at !== undefined) expiry = setTimeout(refresh, Math.min(at - o.now() + 1, 2_147_483_647)).unref();
     for (const listener of [...listeners]) listener();
   }
   o.registry.onChange(refresh);
+  refresh();
 
-  return {
+  const policy: Policy & { refresh(): void; close(): void } = {
     refresh,
+    close: () => clearTimeout(expiry),
     table: () => table,
     decide: (principal, action, resource, context) =>
       decide(table, principal, action, resource, { door: 'api', ...context, now: o.now() }),
@@ -77,7 +84,24 @@ export function createPolicy(o: {
         credential: { kind: 'bearer' },
       };
     },
+    // What comes from a file or the environment has no writer.
+    writerMayUse: (writer, { kind, uid }) =>
+      writer === undefined ? 'allow' : policy.decide(policy.principalOf(writer), 'use', { kind, uid }).effect,
+    current(principal) {
+      const identity = o.identity();
+      const known = identity?.principals.lookup(principal.issuer, principal.subject);
+      if (known?.disabled) return { ...principal, role: 'INACTIVE' };
+      return principal.issuer === identity?.issuer && known?.role ? { ...principal, role: known.role } : principal;
+    },
   };
+  return policy;
+}
+
+/** When the next Grant ends, or nothing. */
+function nextExpiry(grants: readonly Stored<'Grant'>[], now: number): number | undefined {
+  const ends = grants.flatMap(({ spec }) => (spec.expiresAt === undefined ? [] : [Date.parse(spec.expiresAt)]));
+  const ahead = ends.filter((at) => at > now);
+  return ahead.length === 0 ? undefined : Math.min(...ahead);
 }
 
 /** A Grant that is bound to no target yet gives nothing. */

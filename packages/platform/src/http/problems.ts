@@ -64,6 +64,9 @@ export class HttpProblem extends Error {
   }
 }
 
+/** What is not there and what may not be seen are one answer. */
+export const NOT_FOUND = 'there is no such thing, or you may not see it';
+
 const RUNTIME: Partial<Record<RuntimeError['code'], ProblemCode>> = {
   session_not_found: 'not_found',
   agent_not_found: 'not_found',
@@ -82,7 +85,11 @@ export function toProblem(error: unknown): HttpProblem {
     const code = error.status === 403 ? 'forbidden' : error.status === 404 ? 'not_found' : 'unauthenticated';
     return new HttpProblem(code, error.message);
   }
-  if (error instanceof RuntimeError) return new HttpProblem(RUNTIME[error.code] ?? 'internal', error.message);
+  if (error instanceof RuntimeError) {
+    const code = RUNTIME[error.code] ?? 'internal';
+    // Hidden and missing read the same.
+    return new HttpProblem(code, code === 'not_found' ? NOT_FOUND : error.message);
+  }
   if (error instanceof z.ZodError) return new HttpProblem('invalid_request', zodDetail(error));
   if (error instanceof StoreError) return storeProblem(error);
   if (error instanceof AuditError)

@@ -1,7 +1,7 @@
 import type { Action, DecisionContext, DecisionResource } from '@onbehalf/access';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { HttpProblem } from './problems.ts';
+import { HttpProblem, NOT_FOUND } from './problems.ts';
 import type { Caller, Services } from './services.ts';
 
 /** What the policy is asked before the body is read. */
@@ -55,4 +55,4 @@ export function byRole(action: Action) {
   return () => ({ question: { action, resource: { kind: 'Server' } }, found: undefined });
 }
 
-export const notFound = () => new HttpProblem('not_found', 'there is no such thing, or you may not see it');
+export const notFound = () => new HttpProblem('not_found', NOT_FOUND);

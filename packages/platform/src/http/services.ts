@@ -14,7 +14,7 @@ import type { Audit } from '../audit/index.ts';
 import type { Config } from '../config.ts';
 import type { Identity } from '../identity/index.ts';
 import type { Models } from '../models/index.ts';
-import type { Runtime } from '../runtime/index.ts';
+import type { Runtime, WriterMayUse } from '../runtime/index.ts';
 import type { Registry, Store } from '../store/index.ts';
 import type { Tools } from '../tools/index.ts';
 import type { Vault } from '../vault/index.ts';
@@ -54,6 +54,9 @@ export interface Policy {
   note(principal: Principal): void;
   /** Somebody who is not on the line at the moment, as they are known now. */
   principalOf(ref: { issuer: string; subject: string }): Principal;
+  writerMayUse: WriterMayUse;
+  /** A principal whose token was verified a while ago, as they are known now. */
+  current(principal: Principal): Principal;
 }
 
 /** An authenticated caller of one request. */

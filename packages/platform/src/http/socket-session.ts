@@ -3,9 +3,11 @@ import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import type { Stored } from '../store/index.ts';
+import { callerOfBearer } from './authenticate.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
 import { toProblem } from './problems.ts';
 import type { Caller, Services } from './services.ts';
+import { stillAllowed, watchAccess } from './still-allowed.ts';
 import { turnInput } from './turn-input.ts';
 
 export interface SocketRequest {
@@ -138,13 +140,12 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
   }
 
   async function renew(token: string) {
-    const secret = SecretValue.of(token);
-    const principal = await services.verifier.verify(secret, 'api');
+    const { principal, subject } = await callerOfBearer(services, SecretValue.of(token));
     if (principal.issuer !== caller.principal.issuer || principal.subject !== caller.principal.subject) {
       socket.close(CLOSE_REVOKED, 'another principal');
       return;
     }
-    caller = { ...caller, principal, subject: services.identity.subjectOfBearer(principal, secret) };
+    caller = { ...caller, principal, subject };
     watchExpiry();
   }
 
@@ -164,32 +165,18 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
   }
 
   const ping = setInterval(() => socket.ping(), PING_MS);
-  const stopWatching = services.policy.onChange(() => {
-    stillAllowed().then(
-      (allowed) => void (allowed || socket.close(CLOSE_REVOKED, 'no longer allowed')),
-      () => socket.close(CLOSE_REVOKED, 'no longer allowed'),
-    );
-  });
-  async function stillAllowed(): Promise<boolean> {
-    const { principal, cookie } = caller;
-    const { identity, policy } = services;
-    if (
-      identity.principals.denied({
-        issuer: principal.issuer,
-        subject: principal.subject,
-        ...pick(principal.credential),
-      })
-    )
-      return false;
-    if (cookie && (await identity.sessions.authenticate(cookie)) === undefined) return false;
-    const known = identity.principals.lookup(principal.issuer, principal.subject);
-    const role = known?.disabled ? 'INACTIVE' : principal.role;
-    return (
-      policy.decide({ ...principal, role }, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }).effect ===
-      'allow'
-    );
-  }
+  const stopWatching = watchAccess(
+    services,
+    () => stillAllowed(services, caller, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }),
+    () => {
+      // Nothing more is told, whatever the other side makes of the close.
+      following?.abort();
+      socket.close(CLOSE_REVOKED, 'no longer allowed');
+    },
+  );
   socket.on('message', (data, binary) => {
+    // Whoever was told to go may still send until the close is complete.
+    if (socket.readyState !== socket.OPEN) return;
     const frame = binary ? undefined : readFrame(data.toString());
     if (frame === undefined || 'problem' in frame) {
       fail('unknown_frame', frame?.problem ?? 'frames are JSON text');
@@ -219,10 +206,6 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     fail(problem.code, problem.message);
     socket.close(1011, problem.code);
   });
-}
-
-function pick({ sid, jti }: Caller['principal']['credential']) {
-  return { ...(sid !== undefined && { sid }), ...(jti !== undefined && { jti }) };
 }
 
 function encodersFor(frames: SocketRequest['frames']): Encoder[] {

@@ -5,14 +5,7 @@ import type { Caller, Services } from './services.ts';
 
 /** What the runtime asks during a turn, closed over the principal as the table knows them at that moment. */
 export function authorizeFor(services: Services, principal: Principal): Authorize {
-  const current = () => {
-    const known = services.identity.principals.lookup(principal.issuer, principal.subject);
-    return known?.disabled
-      ? { ...principal, role: 'INACTIVE' as const }
-      : known?.role && principal.credential.kind !== 'legacy'
-        ? { ...principal, role: known.role }
-        : principal;
-  };
+  const current = () => services.policy.current(principal);
   return {
     run(agents) {
       const who = current();

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { authenticate, findAgent } from './authenticate.ts';
 import { hostNames } from './host-names.ts';
-import { HttpProblem, PROBLEMS, problemBody, toProblem } from './problems.ts';
+import { HttpProblem, NOT_FOUND, PROBLEMS, problemBody, toProblem } from './problems.ts';
 import type { RefusalLog } from './refusals.ts';
 import type { Caller, Services } from './services.ts';
 import { type SocketRequest, serveSocket } from './socket-session.ts';
@@ -29,7 +29,7 @@ export function attachWebSocket(services: Services, server: Server, refusals: Re
     (async () => {
       if (!names.has(request.headers.host ?? ''))
         throw new HttpProblem('misdirected', 'use the address that this server was started with');
-      const url = new URL(request.url ?? '/', services.config.publicUrl);
+      const url = targetOf(request.url);
       caller = await authenticate(services, request, true);
       const opened = await admit(services, caller, url);
       sockets.handleUpgrade(request, socket, head, (ws) =>
@@ -49,15 +49,24 @@ export function attachWebSocket(services: Services, server: Server, refusals: Re
   };
 }
 
+/** The path as it was sent: nothing is normalised, so that every part of the server sees the same one. */
+function targetOf(raw = '/'): { pathname: string; searchParams: URLSearchParams } {
+  const at = raw.indexOf('?');
+  return {
+    pathname: at === -1 ? raw : raw.slice(0, at),
+    searchParams: new URLSearchParams(at === -1 ? '' : raw.slice(at + 1)),
+  };
+}
+
 async function admit(
   services: Services,
   caller: Caller,
-  url: URL,
+  url: ReturnType<typeof targetOf>,
 ): Promise<Omit<SocketRequest, 'caller' | 'requestId'>> {
   if (caller.principal.role === 'INACTIVE') throw new HttpProblem('forbidden', 'the principal is not active');
   const address = ADDRESS.exec(url.pathname)?.[1];
   const agent = address === undefined ? undefined : findAgent(services, address);
-  const hidden = new HttpProblem('not_found', 'there is no such agent, or you may not see it');
+  const hidden = new HttpProblem('not_found', NOT_FOUND);
   if (!agent) {
     // The same work, and so the same time, as for one that is hidden.
     services.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: '' });
@@ -82,7 +91,7 @@ async function admit(
   const session = await services.runtime.sessions.get(wanted);
   const allowed = services.policy.decide(caller.principal, 'session.read', { kind: 'Session', owner: session.owner });
   if (allowed.effect !== 'allow' || session.agent.uid !== agent.metadata.uid)
-    throw new HttpProblem('not_found', 'there is no such session');
+    throw new HttpProblem('not_found', NOT_FOUND);
   if (after > session.lastSeq) throw new HttpProblem('after_beyond_end', `this session ends at ${session.lastSeq}`);
   return { agent, session, frames, after };
 }

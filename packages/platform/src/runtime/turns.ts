@@ -8,7 +8,7 @@ import type { EventLog } from './event-log.ts';
 import { buildHistory } from './history.ts';
 import type { AgentExecutor, FinishedTurn, TurnInput } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
-import { resolveTools } from './toolset.ts';
+import { resolveTools, type WriterMayUse } from './toolset.ts';
 import { TurnLog } from './turn-log.ts';
 import { LEASE_MS, turnStatements } from './turn-rows.ts';
 
@@ -21,6 +21,7 @@ export interface TurnsOptions {
   now: () => number;
   executors: Partial<Record<Stored<'Agent'>['spec']['type'], AgentExecutor>>;
   systemMessage: (agent: Stored<'Agent'>) => Promise<string>;
+  mayUse: WriterMayUse;
 }
 
 interface LiveTurn {
@@ -175,6 +176,7 @@ export function createTurns(options: TurnsOptions) {
             ? (registry.byUid(agent.metadata.uid) as Stored<'Agent'>)
             : agent,
           registry,
+          options.mayUse,
         );
       const history = buildHistory(await log.readAll(turn.session), agent.spec.declarative?.context);
       if (history.droppedSteps > 0) turnLog.emit({ type: 'truncated', data: { droppedSteps: history.droppedSteps } });

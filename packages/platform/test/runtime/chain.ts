@@ -90,6 +90,7 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
     tools,
     now: Date.now,
     soleHolder: true,
+    mayUse: () => 'allow',
     executors: {
       Declarative: createDeclarativeExecutor(() => ({ client: createDemoClient({ paceMs: 0 }), model: 'demo' })),
     },

@@ -1,5 +1,5 @@
 import { type Explanation, explanation, modelConfigRefOf, modelList } from '@onbehalf/resources';
-import { resolveTools } from '../../runtime/index.ts';
+import { resolveModel, resolveTools } from '../../runtime/index.ts';
 import { namespaceOf, type Stored } from '../../store/index.ts';
 import { findAgent } from '../authenticate.ts';
 import { HttpProblem } from '../problems.ts';
@@ -43,10 +43,10 @@ const explain = route<undefined, Record<string, never>, Stored<'Agent'>>({
 });
 
 export function explainAgent(services: Services, agent: Stored<'Agent'>): Explanation {
-  const { registry } = services;
+  const { registry, policy } = services;
   const ref = modelConfigRefOf(agent.spec);
   const namespace = namespaceOf(agent);
-  const model = ref && registry.get('ModelConfig', ref.namespace ?? namespace, ref.name);
+  const model = resolveModel(agent, registry, policy.writerMayUse);
   return {
     agent: {
       namespace,
@@ -65,7 +65,7 @@ export function explainAgent(services: Services, agent: Stored<'Agent'>): Explan
           }
         : { name: ref.name, provider: '', model: '', problem: `there is no ModelConfig ${ref.name}` },
     }),
-    tools: resolveTools(agent, registry).map((tool) => {
+    tools: resolveTools(agent, registry, policy.writerMayUse).map((tool) => {
       const auth = tool.server?.spec.auth;
       const mode = auth?.mode ?? 'None';
       const service =

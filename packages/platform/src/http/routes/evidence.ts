@@ -144,10 +144,8 @@ const trace = route({
   async handle({ services, caller, params }) {
     const lines = await services.audit.trace(params.turn ?? '');
     const { issuer, subject, role } = caller.principal;
-    const own = lines.every(
-      ({ entry }) =>
-        entry.principal === undefined || (entry.principal.issuer === issuer && entry.principal.subject === subject),
-    );
+    const named = lines.flatMap(({ entry }) => entry.principal ?? []);
+    const own = named.length > 0 && named.every((one) => one.issuer === issuer && one.subject === subject);
     if (lines.length === 0 || (!SEES_ALL.has(role) && !own)) throw notFound();
     return { items: lines.map(lineView) };
   },

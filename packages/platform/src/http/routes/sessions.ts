@@ -183,16 +183,22 @@ export const sessionRoutes: readonly Route[] = [
       if (allowed?.effect === 'deny')
         throw new HttpProblem(allowed.rule === 'disabled' ? 'agent_disabled' : 'forbidden', allowed.reason);
       const key = raw.headers['idempotency-key'];
+      // Cut short, two keys could be one.
+      if (typeof key === 'string' && key.length > 255)
+        throw new HttpProblem('invalid_request', 'Idempotency-Key is longer than 255 characters');
       const input = turnInput(services, caller, found.id, body, {
         door: 'api',
         requestId,
-        idempotencyKey: typeof key === 'string' && key !== '' ? key.slice(0, 255) : undefined,
+        idempotencyKey: typeof key === 'string' && key !== '' ? key : undefined,
       });
       const turn = await services.runtime.start(input, agent);
       if (!/\btext\/event-stream\b/.test(raw.headers.accept ?? '')) return services.runtime.finished(found.id, turn);
       const session = await services.runtime.sessions.get(found.id);
       const ends = (event: SessionEvent) => event.turn === turn && event.type === 'turn.ended';
-      return streamEvents(services, reply, session, (await services.runtime.firstSeq(turn)) - 1, ends, turn);
+      return streamEvents(services, reply, session, (await services.runtime.firstSeq(turn)) - 1, caller, {
+        ends,
+        onlyTurn: turn,
+      });
     },
   }),
   route<undefined, z.infer<typeof eventQuery>, SessionView>({
@@ -207,7 +213,7 @@ export const sessionRoutes: readonly Route[] = [
       const last = raw.headers['last-event-id'];
       const after = typeof last === 'string' && /^\d{1,15}$/.test(last) ? Number(last) : (query.after ?? 0);
       if (/\btext\/event-stream\b/.test(raw.headers.accept ?? ''))
-        return streamEvents(services, reply, found, after, () => false);
+        return streamEvents(services, reply, found, after, caller);
       return { events: await services.runtime.events(found, after, query.limit), lastSeq: found.lastSeq };
     },
   }),

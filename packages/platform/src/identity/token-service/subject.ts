@@ -129,13 +129,25 @@ async function foreignSubject(
   const { issuer, subject } = await verified(() => o.foreign(SecretValue.of(token), client));
   const config = o.trusted().find((known) => namesOf(known).includes(issuer));
   const prefix = config?.subjectPrefix ?? config?.name ?? issuer;
+  const sub = prefix === '' ? subject : `${prefix}:${subject}`;
+  // Without a prefix a subject could be one of our own people, or pass for another issuer's or for an agent.
+  if (prefix === '' && (o.principals.lookup(o.issuer, subject) !== undefined || isPrefixed(subject, o.trusted())))
+    throw refused('subject_distinct', 'the subject is also the name of somebody else');
   return {
     ...claimsOf(payload),
     kind: 'foreign',
     principal: { issuer, subject },
-    sub: prefix === '' ? subject : `${prefix}:${subject}`,
+    sub,
     scopes: undefined,
   };
+}
+
+function isPrefixed(subject: string, trusted: readonly IssuerConfig[]): boolean {
+  const first = /^([^:]*):/.exec(subject)?.[1];
+  if (first === undefined) return false;
+  return (
+    ['agent', 'client', 'legacy'].includes(first) || trusted.some((one) => (one.subjectPrefix ?? one.name) === first)
+  );
 }
 
 /** A tenant issuer has one name per tenant. */
