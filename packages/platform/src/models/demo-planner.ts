@@ -106,9 +106,34 @@ function callFor(tool: ModelTool, question: string): Omit<ModelToolCall, 'callId
 
 function readOut(message: ModelMessage): string {
   if (message.role !== 'tool') return '';
-  return message.isError
-    ? `${message.name} did not work: ${message.output}`
-    : `From ${message.name}:\n${message.output}`;
+  if (message.isError) return `${message.name} did not work: ${message.output}`;
+  return `From ${message.name}:\n\n${asMarkdown(message.output)}`;
+}
+
+/** A list of records becomes a table, one record a list; anything else stays as it is. */
+function asMarkdown(output: string): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(output);
+  } catch {
+    return output;
+  }
+  const cell = (inner: unknown) =>
+    (typeof inner === 'string' ? inner : (JSON.stringify(inner) ?? '')).replaceAll('|', '\\|');
+  const isRecord = (inner: unknown): inner is Record<string, unknown> =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+  if (isRecord(value))
+    return Object.entries(value)
+      .map(([key, inner]) => `- ${key}: ${cell(inner)}`)
+      .join('\n');
+  if (!Array.isArray(value) || value.length === 0 || !value.every(isRecord)) return output;
+  const columns = [...new Set(value.flatMap((record) => Object.keys(record)))];
+  const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
+  return [
+    row(columns),
+    row(columns.map(() => '---')),
+    ...value.map((record) => row(columns.map((column) => cell(record[column])))),
+  ].join('\n');
 }
 
 function introduction(tools: readonly ModelTool[]): string {
