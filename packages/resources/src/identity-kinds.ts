@@ -42,6 +42,11 @@ export const tokenServiceSpec = z
     clientPerAgent: z.array(z.strictObject({ agent: reference, client })).exactOptional(),
     delegation: z.enum(['act', 'azp', 'none']).exactOptional(),
     requestedTokenType: z.string().min(1).exactOptional(),
+    /** Token type URIs of services that do not take the registered ones, such as a custom exchange at Auth0. */
+    subjectTokenType: z.string().min(1).exactOptional(),
+    actorTokenType: z.string().min(1).exactOptional(),
+    /** Profile `dex`: the connector that knows the subject token's issuer. */
+    connectorId: z.string().min(1).exactOptional(),
     maxLifetime: duration.exactOptional(),
     introspect: z.boolean().exactOptional(),
     opaque: z.enum(['Refuse', 'Accept']).exactOptional(),
@@ -51,6 +56,14 @@ export const tokenServiceSpec = z
   .refine((spec) => (spec.issuer === undefined) !== (spec.wellKnownUri === undefined), {
     path: ['issuer'],
     message: 'give either `issuer` or `wellKnownUri`',
+  })
+  .refine((spec) => spec.connectorId === undefined || spec.profile === 'dex', {
+    path: ['connectorId'],
+    message: 'has a meaning with profile dex only',
+  })
+  .refine((spec) => spec.connectorId !== undefined || spec.profile !== 'dex', {
+    path: ['connectorId'],
+    message: 'is required by profile dex',
   });
 export type TokenServiceSpec = z.infer<typeof tokenServiceSpec>;
 
