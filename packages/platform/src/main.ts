@@ -138,6 +138,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       credentials: vault.credentials,
       embedded: known.issuerConfig,
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
+      onChange: (name) => void verifier.reload(name).catch(() => undefined),
     });
     issuers.list = trusted.list;
     closers.push(() => trusted.close());

@@ -14,6 +14,8 @@ export interface TrustedIssuersOptions {
   /** The embedded issuer's own configuration; its resource only shows it. */
   embedded: () => IssuerConfig;
   onProblem: (name: string, problem: string) => void;
+  /** An issuer that was read before was written again: its keys are to be fetched anew. */
+  onChange: (name: string) => void;
 }
 
 const RETRY_MS = 15_000;
@@ -26,10 +28,13 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
   let current: readonly IssuerConfig[] = [options.embedded()];
   let timer: NodeJS.Timeout | undefined;
   let working = Promise.resolve();
+  /** Issuers that were read before. */
+  const seen = new Set<string>();
   let closed = false;
 
   async function rebuild() {
     const next = new Map<string, { version: string; config: IssuerConfig }>();
+    const changed: string[] = [];
     let again = false;
     for (const resource of registry.list('TrustedIssuer')) {
       if (resource.spec.issuer === options.embedded().issuer) continue;
@@ -43,7 +48,11 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
         const config = await configOf(options, resource);
         const problems = issuerProblems(config);
         if (problems.length > 0) options.onProblem(resource.metadata.name, problems.join('; '));
-        else next.set(resource.metadata.uid, { version, config });
+        else {
+          next.set(resource.metadata.uid, { version, config });
+          if (known !== undefined || seen.has(resource.metadata.uid)) changed.push(config.name);
+          seen.add(resource.metadata.uid);
+        }
       } catch (error) {
         options.onProblem(resource.metadata.name, error instanceof Error ? error.message : 'cannot be read');
         again = true;
@@ -51,6 +60,7 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
     }
     built = next;
     current = [options.embedded(), ...[...next.values()].map(({ config }) => config)];
+    for (const name of changed) options.onChange(name);
     clearTimeout(timer);
     if (again && !closed) timer = setTimeout(refresh, RETRY_MS).unref();
   }
@@ -95,7 +105,8 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
   const legacy = spec.legacyHs256;
   return {
     name: metadata.name,
-    issuer: spec.issuer,
+    // Shared-secret tokens name no issuer: their people are those of `legacy:NAME`.
+    issuer: legacy ? '' : spec.issuer,
     keys: legacy ? { kind: 'static', jwks: { keys: [] } } : await keysOf(options, spec),
     algorithms: spec.algorithms ?? DEFAULT_ALGORITHMS,
     audiences: spec.audiences ?? {},

@@ -1,0 +1,458 @@
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
+import WebSocket from 'ws';
+import { say, startWorld, type World } from './world.ts';
+
+const seconds = () => Math.floor(Date.now() / 1_000);
+
+/** The status of an upgrade, or `open`. */
+function upgrade(url: string): Promise<number | 'open'> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url.replace('http', 'ws'));
+    socket.on('open', () => {
+      socket.close();
+      resolve('open');
+    });
+    socket.on('unexpected-response', (_request, response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    });
+    socket.on('error', (error) => (error.message.includes('Unexpected server response') ? undefined : reject(error)));
+  });
+}
+
+async function eventually<T>(read: () => Promise<T>, holds: (value: T) => boolean, ms = 3_000): Promise<T> {
+  const deadline = performance.now() + ms;
+  for (;;) {
+    const value = await read();
+    if (holds(value) || performance.now() > deadline) return value;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+describe('P1 AUTH_JWT_SECRET: front ends that already issue HS256 tokens', () => {
+  const secret = randomBytes(32).toString('hex');
+  const previous = randomBytes(32).toString('hex');
+  let world: World;
+  const mint = (claims: Record<string, unknown>, key = secret) =>
+    new SignJWT({ sub: 'Ann', userId: 7, email: 'ann@example.com', role: 'REGULAR', exp: seconds() + 300, ...claims })
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .sign(Buffer.from(key));
+  const me = async (claims: Record<string, unknown>, key?: string) =>
+    world.as<{ issuer: string; subject: string; name: string; role: string }>(await mint(claims, key), 'GET', '/me');
+
+  before(async () => {
+    world = await startWorld({ env: { AUTH_JWT_SECRET: secret, AUTH_JWT_SECRET_PREVIOUS: previous } });
+    const { status } = await world.apply(`
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: ann}
+spec: {to: {principal: {issuer: "legacy:env", subject: "7"}}, on: {kind: Agent, name: assistant}, verbs: [run]}
+`);
+    assert.equal(status, 200);
+  });
+  after(() => world[Symbol.asyncDispose]());
+
+  test('two people of one display name are two; the number and its string are one', async () => {
+    const first = await me({});
+    assert.deepEqual(
+      [first.body.issuer, first.body.subject, first.body.name, first.body.role],
+      ['legacy:env', '7', 'Ann', 'REGULAR'],
+    );
+    assert.equal((await me({ userId: '7' })).body.subject, '7');
+    assert.equal((await me({ userId: 8 })).body.subject, '8');
+    const session = (await world.as<{ id: string }>(await mint({}), 'POST', '/agents/assistant/sessions', {})).body.id;
+    assert.equal(
+      (await world.as(await mint({ userId: '7' }), 'GET', `/agents/assistant/sessions/${session}`)).status,
+      200,
+    );
+    assert.equal(
+      (await world.as(await mint({ userId: 8 }), 'GET', `/agents/assistant/sessions/${session}`)).status,
+      404,
+    );
+    assert.equal((await world.as(await mint({ userId: 8 }), 'GET', '/agents/assistant')).status, 404);
+  });
+
+  test('REST and the WebSocket with access-token work; the other secret of a rotation too', async () => {
+    assert.equal((await me({}, previous)).status, 200);
+    assert.equal(await upgrade(`${world.url}/api/agents/assistant/react?access-token=${await mint({})}`), 'open');
+    assert.equal((await say(world, await mint({}), 'hello')).body.state, 'completed');
+    assert.equal(
+      await upgrade(`${world.url}/api/agents/assistant/react?access-token=${await mint({ role: 'INACTIVE' })}`),
+      403,
+    );
+  });
+
+  test('there is no token to exchange: the tool says so, and the shared-secret token goes nowhere', async () => {
+    const before = world.seen.orders.length;
+    const { body } = await say(world, await mint({}), 'list my orders');
+    assert.equal(body.toolCalls[0]?.isError, true, JSON.stringify(body));
+    assert.match(JSON.stringify(body.toolCalls[0]), /user_token_required/);
+    assert.equal(world.seen.orders.length, before);
+  });
+
+  test('iss, aud, another algorithm, another secret, no exp, a lower-cased secret: 401', async () => {
+    for (const claims of [
+      { iss: 'x' },
+      { iss: world.url },
+      { aud: `${world.url}/api` },
+      { aud: [] },
+      { act: { sub: 'x' } },
+    ])
+      assert.equal((await me(claims)).status, 401, JSON.stringify(claims));
+    assert.equal((await me({ exp: undefined })).status, 401);
+    assert.equal((await me({ exp: '9999999999' })).status, 401);
+    assert.equal((await me({ exp: seconds() - 31 })).status, 401);
+    assert.equal((await me({ exp: seconds() - 20 })).status, 200);
+    assert.equal((await me({ nbf: seconds() + 120 })).status, 401);
+    assert.equal((await me({}, randomBytes(32).toString('hex'))).status, 401);
+    assert.equal((await me({}, secret.toUpperCase())).status, 401);
+    const hs512 = await new SignJWT({ sub: 'Ann', userId: 7, role: 'REGULAR', exp: seconds() + 60 })
+      .setProtectedHeader({ alg: 'HS512' })
+      .sign(Buffer.from(`${secret}${secret}`));
+    assert.equal((await world.as(hs512, 'GET', '/me')).status, 401);
+  });
+
+  test('userId is a positive integer or its one spelling; everything else is nobody', async () => {
+    for (const userId of [
+      '',
+      true,
+      null,
+      'abc',
+      '07',
+      ' 7',
+      '7 ',
+      '+7',
+      '7.0',
+      7.5,
+      0,
+      -7,
+      2 ** 53,
+      [7],
+      { id: 7 },
+      '1e3',
+      undefined,
+    ])
+      assert.equal((await me({ userId })).status, 401, JSON.stringify(userId));
+  });
+
+  test('no role is no access, INACTIVE 403 everywhere, RESTRICTED does not run, ADMIN is capped', async () => {
+    for (const role of [undefined, '', 'root', 7, ['ADMIN'], 'INACTIVE']) {
+      for (const path of ['/me', '/agents/assistant', '/agents/nothing', '/nothing'])
+        assert.equal((await world.as(await mint({ role }), 'GET', path)).status, 403, `${role} ${path}`);
+    }
+    const restricted = await mint({ role: 'RESTRICTED' });
+    assert.equal((await world.as(restricted, 'GET', '/me')).status, 200);
+    assert.equal((await world.as(restricted, 'POST', '/agents/assistant/sessions', {})).status, 403);
+    assert.equal((await me({ role: 'ADMIN' })).body.role, 'REGULAR');
+    assert.equal((await world.as(await mint({ role: 'ADMIN' }), 'GET', '/principals')).status, 403);
+  });
+
+  test('a disabled userId is refused with the token in hand, the namesake is not', async () => {
+    const token = await mint({ userId: 70 });
+    assert.equal((await world.as(token, 'GET', '/me')).status, 200);
+    await world.admin('PATCH', '/principals', { issuer: 'legacy:env', subject: '70', disabled: true });
+    assert.equal((await world.as(token, 'GET', '/me')).status, 403);
+    assert.equal((await me({ userId: 71 })).status, 200);
+  });
+});
+
+test('P1 a short or well-known AUTH_JWT_SECRET trusts nobody', async () => {
+  for (const secret of ['secret', 'changeme'.repeat(5), 'a'.repeat(40)]) {
+    await using world = await startWorld({ bare: true, env: { AUTH_JWT_SECRET: secret } });
+    const token = await new SignJWT({ sub: 'Ann', userId: 7, role: 'REGULAR', exp: seconds() + 300 })
+      .setProtectedHeader({ alg: 'HS256' })
+      .sign(Buffer.from(secret));
+    assert.equal((await world.as(token, 'GET', '/me')).status, 401, secret);
+  }
+});
+
+interface Partner {
+  issuer: string;
+  fetches(): number;
+  token(subject: string, more?: JWTPayload, header?: Record<string, unknown>): Promise<string>;
+  /** Takes the key out of the document. */
+  withdraw(): void;
+  close(): Promise<void>;
+}
+
+/** An identity provider of somebody else's: a key, a JWKS, and the claims it likes to make. */
+async function startPartner(world: World): Promise<Partner> {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
+  let keys: JWK[] = [{ ...(await exportJWK(publicKey)), kid: 'one', use: 'sig' }];
+  let fetches = 0;
+  const server: Server = createServer((_request, response) => {
+    fetches++;
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ keys }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    issuer,
+    fetches: () => fetches,
+    token: (subject, more = {}, header = {}) =>
+      new SignJWT({
+        iss: issuer,
+        aud: [`${world.url}/api`, world.url],
+        sub: subject,
+        scope: 'openid',
+        jti: randomUUID(),
+        iat: seconds(),
+        exp: seconds() + 300,
+        ...more,
+      })
+        .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'one', ...header })
+        .sign(privateKey as CryptoKey),
+    withdraw: () => {
+      keys = [];
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+const issuerYaml = (name: string, partner: { issuer: string }, world: World, more = '') => `
+apiVersion: onbehalf.dev/v1alpha1
+kind: TrustedIssuer
+metadata: {name: ${name}}
+spec:
+  issuer: ${partner.issuer}
+  jwksUri: ${partner.issuer.startsWith('http') ? partner.issuer : 'https://other.example'}/jwks
+  algorithms: [ES256]
+  audiences: {api: ["${world.url}/api"]}
+  claims: {groups: groups, roles: roles}
+  roleMap: {admin: ADMIN, "*": REGULAR}
+${more}`;
+
+const grant = (name: string, to: string, more = 'verbs: [run]', on = '{kind: Agent, name: assistant}') => `
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: ${name}}
+spec: {to: ${to}, on: ${on}, ${more}}
+`;
+
+describe('people of another issuer', () => {
+  let world: World;
+  let partner: Partner;
+  const ok = async (yaml: string) => {
+    const { status, body } = await world.apply(yaml);
+    assert.equal(status, 200, JSON.stringify(body));
+  };
+  before(async () => {
+    world = await startWorld();
+    partner = await startPartner(world);
+    await ok(issuerYaml('partner', partner, world));
+    const token = await partner.token('probe');
+    assert.equal(
+      (
+        await eventually(
+          () => world.as(token, 'GET', '/me'),
+          ({ status }) => status === 200,
+        )
+      ).status,
+      200,
+    );
+  });
+  after(async () => {
+    await world[Symbol.asyncDispose]();
+    await partner.close();
+  });
+
+  test('P2 their alice and our alice are two people: here, and at the tool server', async () => {
+    const theirs = await partner.token('alice');
+    const { body } = await world.as(theirs, 'GET', '/me');
+    assert.deepEqual([body.issuer, body.subject, body.role], [partner.issuer, 'alice', 'REGULAR']);
+    assert.equal((await world.as(theirs, 'GET', '/agents/assistant')).status, 404, "our alice's grant is not theirs");
+    await ok(grant('their-alice', `{principal: {issuer: "${partner.issuer}", subject: alice}}`));
+    const ours = await world.token('alice');
+    const before = world.seen.orders.length;
+    const [a, b] = await Promise.all([say(world, ours, 'list my orders'), say(world, theirs, 'list my orders')]);
+    assert.equal(a.body.toolCalls[0]?.isError, false, JSON.stringify(a.body));
+    assert.equal(b.body.toolCalls[0]?.isError, false, JSON.stringify(b.body));
+    const subjects = world.seen.orders.slice(before).map(({ sub }) => sub);
+    assert.deepEqual([...new Set(subjects)].sort(), ['alice', 'partner:alice']);
+    const { body: exchanges } = await world.as<{ items: { claims: Record<string, unknown>; principal: object }[] }>(
+      theirs,
+      'GET',
+      '/exchanges',
+    );
+    assert.ok(exchanges.items.length > 0);
+    for (const { claims, principal } of exchanges.items) {
+      assert.deepEqual(principal, { issuer: partner.issuer, subject: 'alice' });
+      if (claims?.sub_id) assert.deepEqual(claims.sub_id, { format: 'iss_sub', iss: partner.issuer, sub: 'alice' });
+    }
+    const list = await world.as<{ items: { id: string }[] }>(theirs, 'GET', '/sessions');
+    const own = await world.as<{ items: { id: string }[] }>(ours, 'GET', '/sessions');
+    const ids = new Set(own.body.items.map(({ id }) => id));
+    assert.ok(list.body.items.length > 0 && list.body.items.every(({ id }) => !ids.has(id)));
+  });
+
+  test('P3 groups belong to their issuer, and work in a turn, the exchange included; an ADMIN claim is capped', async () => {
+    await ok(
+      `${grant('our-finance', `{group: {issuer: "${world.url}", name: finance}}`)}---${grant('their-finance', `{group: {issuer: "${partner.issuer}", name: treasury}}`)}`,
+    );
+    const finance = await partner.token('fred', { groups: ['finance'], roles: ['admin'] });
+    assert.equal((await world.as(finance, 'GET', '/agents/assistant')).status, 404);
+    assert.equal((await world.as(finance, 'GET', '/me')).body.role, 'REGULAR');
+    assert.equal((await world.as(finance, 'GET', '/principals')).status, 403);
+    const before = world.seen.orders.length;
+    const { body } = await say(world, await partner.token('tess', { groups: ['treasury'] }), 'list my orders');
+    assert.equal(body.toolCalls[0]?.isError, false, JSON.stringify(body));
+    assert.deepEqual(
+      world.seen.orders.slice(before).map(({ sub }) => sub),
+      ['partner:tess'],
+    );
+    assert.equal(
+      (await world.as(await partner.token('tess'), 'GET', '/agents/assistant')).status,
+      404,
+      'the next token says less',
+    );
+  });
+
+  test('P4 a groups claim that is missing or overflowed: no allow rule matches, every deny rule does', async () => {
+    await ok(
+      `${grant('ursula', `{principal: {issuer: "${partner.issuer}", subject: ursula}}`)}---${grant('no-contractors', `{group: {issuer: "${partner.issuer}", name: contractors}}`, 'verbs: [read], tools: {deny: ["orders/*"]}')}`,
+    );
+    const turn = async (groups: JWTPayload) => {
+      const { body } = await say(world, await partner.token('ursula', groups), 'list my orders');
+      return body.toolCalls[0];
+    };
+    assert.equal((await turn({ groups: ['staff'] }))?.isError, false);
+    const before = world.seen.orders.length;
+    for (const groups of [
+      {},
+      { groups: ['contractors'] },
+      { groups: ['staff'], hasgroups: true },
+      { _claim_names: { groups: 'src1' } },
+      { groups: 7 },
+    ])
+      assert.notEqual((await turn(groups as JWTPayload))?.isError, false, JSON.stringify(groups));
+    assert.equal(world.seen.orders.length, before);
+    const overflowed = await partner.token('olaf', { groups: ['treasury'], hasgroups: true });
+    assert.equal((await world.as(overflowed, 'GET', '/agents/assistant')).status, 404);
+  });
+
+  test('J3 J8 J9 J11 D4 look-alikes, other audiences, other kinds of token, and one with act', async () => {
+    const me = async (more: JWTPayload, header = {}) =>
+      (await world.as(await partner.token('alice', more, header), 'GET', '/me')).status;
+    assert.equal(await me({}), 200);
+    assert.equal(await me({ iss: `${partner.issuer}/` }), 401);
+    assert.equal(await me({ iss: partner.issuer.replace('http', 'https') }), 401);
+    assert.equal(await me({ iss: `${partner.issuer}.evil.example` }), 401);
+    assert.equal(await me({ iss: world.url }), 401, 'our issuer, their key');
+    assert.equal(await me({ aud: world.url }), 401);
+    assert.equal(await me({ aud: `${world.url}/api/x` }), 401);
+    assert.equal(await me({ aud: `${world.url}/mcp` }), 401);
+    assert.equal(await me({}, { typ: 'JWT' }), 401);
+    assert.equal(await me({}, { typ: 'id_token' }), 401);
+    assert.equal(await me({}, { kid: 'two' }), 401);
+    assert.equal(await me({ cnf: { jkt: 'x' } }), 401);
+    const delegated = await partner.token('alice', { act: { sub: 'agent:elsewhere/bot' } });
+    assert.equal((await world.as(delegated, 'GET', '/agents/assistant')).status, 200, 'may read and run');
+    const { body: session } = await world.as<{ id: string }>(delegated, 'POST', '/agents/assistant/sessions', {});
+    for (const [method, path, body] of [
+      ['POST', '/tickets', { agent: 'assistant' }],
+      ['POST', '/apply', { documents: '' }],
+      ['GET', '/secrets', undefined],
+      ['POST', '/secrets', {}],
+      ['POST', '/grants', {}],
+      ['GET', '/grants', undefined],
+      ['GET', '/audit', undefined],
+      ['GET', '/me', undefined],
+      ['GET', '/exchanges', undefined],
+      ['DELETE', `/agents/assistant/sessions/${session.id}`, undefined],
+    ] as const)
+      assert.equal((await world.as(delegated, method, path, body)).status, 403, `${method} ${path}`);
+  });
+
+  test('J6 500 tokens with random kids fetch the keys at most once; valid ones are not disturbed', async () => {
+    const valid = await partner.token('alice');
+    const before = partner.fetches();
+    const forged = await Promise.all(
+      Array.from({ length: 500 }, () => partner.token('alice', {}, { kid: randomUUID() })),
+    );
+    const answers = await Promise.all([
+      ...forged.map((token) => world.as(token, 'GET', '/me')),
+      ...Array.from({ length: 20 }, () => world.as(valid, 'GET', '/me')),
+    ]);
+    assert.ok(answers.slice(0, 500).every(({ status }) => status === 401));
+    assert.ok(answers.slice(500).every(({ status }) => status === 200));
+    assert.ok(partner.fetches() - before <= 1, `${partner.fetches() - before} fetches`);
+  });
+
+  test('their person who is disabled here is out at once; an issuer that is taken away, with everybody', async () => {
+    const token = await partner.token('dora');
+    assert.equal((await world.as(token, 'GET', '/me')).status, 200);
+    await world.admin('PATCH', '/principals', { issuer: partner.issuer, subject: 'dora', disabled: true });
+    assert.equal((await world.as(token, 'GET', '/me')).status, 403);
+    assert.equal((await world.as(await partner.token('alice'), 'GET', '/me')).status, 200);
+    const role = await world.admin('PATCH', '/principals', { issuer: partner.issuer, subject: 'alice', role: 'ADMIN' });
+    assert.equal(role.status, 400, 'their roles come with their tokens');
+  });
+
+  test('P2 an issuer whose people could be taken for others is refused', async () => {
+    const other: Partner = { ...partner, issuer: 'https://other.example' };
+    const yaml = (name: string, more = '') => issuerYaml(name, other, world, more);
+    for (const [document, path] of [
+      [yaml('other', '  subjectPrefix: partner'), 'spec.subjectPrefix'],
+      [yaml('other', '  subjectPrefix: "partner:x"'), 'spec.subjectPrefix'],
+      [yaml('other', '  subjectPrefix: agent'), 'spec.subjectPrefix'],
+      [yaml('legacy'), 'metadata.name'],
+      [issuerYaml('other', partner, world), 'spec.issuer'],
+      [issuerYaml('other', { ...other, issuer: 'local' }, world), 'spec.issuer'],
+      [issuerYaml('other', { ...other, issuer: 'legacy:env' }, world), 'spec.issuer'],
+    ] as const) {
+      const { status, body } = await world.apply(document);
+      assert.equal(status, 422, document);
+      assert.ok(
+        (body as { errors: { path: string }[] }).errors.some((one) => one.path === path),
+        JSON.stringify(body),
+      );
+    }
+  });
+
+  test('P2 an issuer without a prefix: whoever shares a name with one of ours, or with an agent, gets no token', async () => {
+    const plain = await startPartner(world);
+    try {
+      await ok(
+        `${issuerYaml('plain', plain, world, '  subjectPrefix: ""\n')}---${grant('plain-people', `{everyone: {issuer: "${plain.issuer}"}}`)}`,
+      );
+      const hugo = await plain.token('hugo');
+      await eventually(
+        () => world.as(hugo, 'GET', '/me'),
+        ({ status }) => status === 200,
+      );
+      assert.equal((await say(world, hugo, 'list my orders')).body.toolCalls[0]?.isError, false);
+      const before = world.seen.orders.length;
+      for (const subject of ['alice', 'agent:default/assistant', 'partner:tess', 'legacy:env:7', 'client:platform']) {
+        const { body } = await say(world, await plain.token(subject), 'list my orders');
+        assert.equal(body.toolCalls[0]?.isError, true, subject);
+      }
+      assert.equal(world.seen.orders.length, before);
+    } finally {
+      await plain.close();
+    }
+  });
+
+  test('J17 a key that is withdrawn is refused at once after the issuer is read again', async () => {
+    const token = await partner.token('alice');
+    assert.equal((await world.as(token, 'GET', '/me')).status, 200);
+    partner.withdraw();
+    await ok(issuerYaml('partner', partner, world, '  leeway: 29s'));
+    const { status } = await eventually(
+      () => world.as(token, 'GET', '/me'),
+      (answer) => answer.status === 401,
+    );
+    assert.equal(status, 401);
+    await world.admin('DELETE', '/trusted-issuers/partner');
+    assert.equal((await world.as(await partner.token('alice'), 'GET', '/me')).status, 401);
+  });
+});
