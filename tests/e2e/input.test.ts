@@ -69,6 +69,15 @@ spec: {url: "${url}", auth: ${auth}}
         /unknown field/,
       ],
       [
+        'D1 a default of the agent that none of its servers allows',
+        agent('bad', ', tools: [{type: McpServer, mcpServer: {name: orders}}]').replace(
+          'spec: {',
+          'spec: {auth: {scopes: [payroll]}, ',
+        ),
+        'spec.auth.scopes',
+        /not allowed by any/,
+      ],
+      [
         'a fragment',
         server('{mode: Exchange, resource: ["https://orders.example/mcp#x"]}'),
         'spec.auth.resource[0]',

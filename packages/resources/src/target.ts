@@ -15,7 +15,7 @@ export interface ResolvedTarget {
 }
 
 export interface TargetProblem {
-  level: 'binding' | 'agent' | 'server';
+  level: 'binding' | 'server';
   field: TargetField;
   message: string;
 }
@@ -54,7 +54,7 @@ export function registeredTargets(server: RemoteMcpServerSpec): {
 
 /**
  * Resolves the target of one tool binding, field by field: binding > server > agent > none. An absent list inherits, an
- * empty one clears. A binding or an agent may only choose from what the server allows.
+ * empty one clears. A binding may only choose from what the server allows; an agent's default applies where it is allowed.
  */
 export function resolveTarget(
   server: RemoteMcpServerSpec,
@@ -66,18 +66,19 @@ export function resolveTarget(
   const origin: Record<TargetField, Origin> = { audience: 'none', resource: 'none', scopes: 'none' };
   const values: Record<TargetField, readonly string[]> = { audience: [], resource: [], scopes: [] };
   for (const field of FIELDS) {
+    const allowed = allowedValues(server, field);
     const levels = [
       ['binding', binding?.[field]],
       ['server', own[field]],
-      ['agent', agent?.[field]],
+      // A default for those of the agent's servers that name none and allow it; for the others it does not exist.
+      ['agent', agent?.[field]?.every((value) => allowed.includes(value)) ? agent[field] : undefined],
     ] as const;
     const found = levels.find(([, value]) => value !== undefined);
     if (!found?.[1]) continue;
     const [level, chosen] = found;
     origin[field] = level;
     values[field] = chosen;
-    if (level === 'server') continue;
-    const allowed = allowedValues(server, field);
+    if (level !== 'binding') continue;
     const stray = chosen.find((value) => !allowed.includes(value));
     if (stray !== undefined)
       problems.push({

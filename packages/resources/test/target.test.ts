@@ -44,7 +44,13 @@ test('an agent fills only what server and binding leave out, and only with what 
   const target = resolve(server, undefined, { scopes: ['a'] });
   assert.ok(!Array.isArray(target));
   assert.deepEqual([target.scopes, target.origin.scopes], [['a'], 'agent']);
-  assert.ok(Array.isArray(resolve(server, undefined, { scopes: ['c'] })));
+  const other = resolve(server, undefined, { scopes: ['c'] });
+  assert.ok(!Array.isArray(other));
+  assert.deepEqual(
+    [other.scopes, other.origin.scopes],
+    [[], 'none'],
+    'a default that this server does not allow is none here',
+  );
 });
 
 test('an explicit empty list clears, but never both audience and resource', () => {

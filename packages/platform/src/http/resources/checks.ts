@@ -1,4 +1,5 @@
 import {
+  allowedValues,
   bindingsOf,
   type ResourceInput,
   type ResourceOf,
@@ -29,6 +30,7 @@ const CHECKS: readonly ((document: ResourceInput, world: World) => Mistake[])[] 
   ownDoors,
   oneTarget,
   bindingsWithinServer,
+  agentDefaults,
   noLoop,
   distinctIssuers,
 ];
@@ -107,12 +109,29 @@ function bindingsWithinServer(document: ResourceInput, world: World): Mistake[] 
         ? [{ path, message: 'chooses more than one value: profile onbehalf takes one target per request' }]
         : [];
     }
-    return resolved.problems.map((problem) => ({
-      path: problem.level === 'agent' ? `spec.auth.${problem.field}` : `${path}.${problem.field}`,
-      message: problem.message,
-    }));
+    return resolved.problems.map((problem) => ({ path: `${path}.${problem.field}`, message: problem.message }));
   });
 }
+
+/** An agent's default that none of its servers can take is a mistake, not a default. */
+function agentDefaults(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind !== 'Agent' || !document.spec.auth) return [];
+  const servers = bindingsOf(document.spec).flatMap(({ mcpServer }) => {
+    const server = mcpServer && world.server(mcpServer.namespace ?? namespaceOf(document), mcpServer.name);
+    return server && EXCHANGED.has(server.spec.auth?.mode ?? 'None') ? [server.spec] : [];
+  });
+  if (servers.length === 0) return [];
+  return (['audience', 'resource', 'scopes'] as const).flatMap((field) => {
+    const stray = document.spec.auth?.[field]?.find(
+      (value) => !servers.some((server) => allowedValues(server, field).includes(value)),
+    );
+    return stray === undefined
+      ? []
+      : [{ path: `spec.auth.${field}`, message: `"${stray}" is not allowed by any of the agent's servers` }];
+  });
+}
+
+const EXCHANGED: ReadonlySet<string> = new Set(['Exchange', 'Workload']);
 
 /** Agents that call one another in a circle would never end. */
 function noLoop(document: ResourceInput, world: World): Mistake[] {
