@@ -106,6 +106,7 @@ export async function signInByLink(world: World, { page }: Visitor, user: string
 }
 
 export async function ask(page: Page, text: string): Promise<void> {
-  await page.getByRole('textbox', { name: /^Message to/ }).fill(text);
-  await page.keyboard.press('Enter');
+  const box = page.getByRole('textbox', { name: /^Message to/ });
+  await box.fill(text);
+  await box.press('Enter');
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { startWorld, type World } from '../e2e/world.ts';
@@ -135,6 +136,43 @@ describe('each screen, in light and dark, wide and narrow', { skip: withoutChrom
     await examine(page, 'delete');
   });
 
+  test('a token that was refused shows why, and who must act', async () => {
+    const applied = await world.apply(behindBrokenTokenService(world));
+    assert.equal(applied.status, 200, JSON.stringify(applied.body));
+    await world.admin('PUT', '/secrets/broken/values', { data: { secret: 'not a real one' } });
+    await world.admin('POST', '/mcp-servers/payroll/actions/test');
+    const { page } = alice;
+    await page.goto(`${world.url}/ui/chat/accountant`);
+    await ask(page, 'How many vacation days is my balance?');
+    await page.getByText(/ tokens$/).waitFor();
+    const card = page.getByRole('article', { name: 'Tool call payroll.get_balance' });
+    assert.match(await card.innerText(), /refused: [a-z_]+/);
+    assert.match(await card.innerText(), /must act/);
+    await examine(page, 'conversation-refused');
+    await page.goto(`${world.url}/ui/exchanges?result=refused`);
+    await page
+      .getByRole('list', { name: /^Exchanges/ })
+      .getByText(/^refused/)
+      .first()
+      .waitFor();
+    await examine(page, 'exchanges-refused');
+  });
+
+  test('the first load of a conversation, its largest screen, is at most 250 kB gzip', async () => {
+    const visitor = await visit(browser, { storageState: await alice.context.storageState() });
+    const sizes: Promise<number>[] = [];
+    visitor.page.on('response', (response) => {
+      if (response.url().startsWith(`${world.url}/ui/`))
+        sizes.push(response.body().then((body) => gzipSync(body).length));
+    });
+    await visitor.page.goto(session);
+    await visitor.page.getByText(/ tokens$/).waitFor();
+    const sum = (await Promise.all(sizes)).reduce((total, size) => total + size, 0);
+    assert.ok(sizes.length > 5);
+    assert.ok(sum <= 250_000, `${sum} bytes`);
+    await visitor.context.close();
+  });
+
   test('nor has the sign-in, nor an empty console', async () => {
     const visitor = await visit(browser, { bypassCSP: true, reducedMotion: 'reduce' });
     await visitor.page.goto(`${world.url}/ui/?signin=failed`);
@@ -184,3 +222,51 @@ describe('each screen, in light and dark, wide and narrow', { skip: withoutChrom
       );
   });
 });
+
+/** A tool server like `hr`, whose token service nobody answers for. */
+function behindBrokenTokenService({ url, hr }: World): string {
+  return `
+apiVersion: onbehalf.dev/v1alpha1
+kind: TokenService
+metadata: {name: broken}
+spec:
+  issuer: http://127.0.0.1:1
+  endpoint: http://127.0.0.1:1/token
+  profile: rfc8693
+  client: {id: onbehalf, auth: SecretBasic, secretRef: {name: broken, key: secret}}
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: Secret
+metadata: {name: broken}
+spec: {}
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: RemoteMCPServer
+metadata: {name: payroll}
+spec:
+  url: ${hr.url}
+  auth:
+    mode: Exchange
+    tokenServiceRef: {name: broken}
+    resourceFrom: ServerURL
+    scopes: [hr.read]
+    discovery: {mode: None}
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: accountant}
+spec:
+  type: Declarative
+  declarative:
+    modelConfigRef: {name: default}
+    tools: [{type: McpServer, mcpServer: {name: payroll, toolNames: [get_balance]}}]
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: alice-runs-accountant}
+spec:
+  to: {principal: {issuer: "${url}", subject: alice}}
+  on: {kind: Agent, name: accountant}
+  verbs: [run]
+`;
+}
