@@ -385,22 +385,27 @@ describe('a real Keycloak', {
       assert.equal((await world.as(login.accessToken, 'GET', '/me')).status, 200);
     });
 
-    test('keys are rotated during traffic: turns go on, with logins from before and after', async () => {
+    test('keys are rotated during traffic: turns go on without a gap, and a login with the new key is known within 31 s', async () => {
       const remove = await addKey();
       const later = await signIn('alice');
-      assert.notEqual(
-        decodeProtectedHeader(later.accessToken).kid,
-        decodeProtectedHeader(tokenOf('alice')).kid,
-        'the new key signs',
-      );
-      const turns = await Promise.all(
-        [later.accessToken, tokenOf('alice'), tokenOf('bob')].flatMap((token) => [
-          say('assistant', token, 'list my orders'),
-          say('clerk', token, 'list my orders'),
-        ]),
-      );
-      for (const { body } of turns)
+      const kid = (token: string) => decodeProtectedHeader(token).kid;
+      assert.notEqual(kid(later.accessToken), kid(tokenOf('alice')), 'the new key signs');
+      const before = seen.orders.length;
+      const works = async (agent: string, token: string) => {
+        const { body } = await say(agent, token, 'list my orders');
         assert.deepEqual([body.state, body.toolCalls?.[0]?.isError], ['completed', false], JSON.stringify(body));
+      };
+      // An unknown key is looked up at most once in 30 s at our doors, whoever shows it.
+      const until = Date.now() + 31_000;
+      while ((await world.as(later.accessToken, 'GET', '/me')).status !== 200) {
+        assert.ok(Date.now() < until, 'the new key is not known');
+        await works('assistant', tokenOf('alice'));
+        await works('clerk', tokenOf('bob'));
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+      }
+      await works('assistant', later.accessToken);
+      await works('assistant', tokenOf('bob'));
+      assert.ok(seen.orders.length > before + 2);
       await remove();
     });
 

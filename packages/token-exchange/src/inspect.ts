@@ -27,7 +27,11 @@ export function isJwt(token: SecretValue): boolean {
   return token.reveal().split('.').length === 3;
 }
 
-/** Verifies signatures with the service's keys. An unknown `kid` fetches them again at most once in 30 s. */
+/**
+ * Verifies signatures with the service's keys. An unknown `kid` fetches them again, at once: a rotated key signs from
+ * that moment on. Only an answer of the service itself gets here, so nobody else can cause these requests, and those
+ * that come together share one.
+ */
 export function createInspector(fetcher: typeof fetch, timeout: number): Inspect {
   const sets = new Map<string, RemoteJWKSet>();
   return async (token, jwksUri, typ) => {
@@ -35,7 +39,7 @@ export function createInspector(fetcher: typeof fetch, timeout: number): Inspect
     if (keys === undefined) {
       keys = createRemoteJWKSet(new URL(jwksUri), {
         timeoutDuration: timeout,
-        cooldownDuration: 30_000,
+        cooldownDuration: 0,
         [customFetch]: (url, init) => boundedFetch(fetcher, url, init),
       });
       sets.set(jwksUri, keys);
