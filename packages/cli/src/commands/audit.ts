@@ -116,7 +116,7 @@ const columns: Column<AuditLine>[] = [
   { title: 'TYPE', value: ({ type, phase }) => (phase === 'single' ? type : `${type} ${phase}`) },
   { title: 'USER', value: (line) => textAt(line, 'principal', 'subject') },
   { title: 'AGENT', value: (line) => textAt(line, 'agent', 'name') },
-  { title: 'TARGET', value: (line) => textAt(line, 'target', 'name') },
+  { title: 'TARGET', value: targetOf },
   { title: 'DECISION', value: (line) => textAt(line, 'decision') ?? textAt(line, 'outcome') },
   { title: 'REASON', value: (line) => textAt(line, 'code') ?? textAt(line, 'reason')?.slice(0, 80) },
   { title: 'TURN', value: (line) => textAt(line, 'turn'), wide: true },
@@ -125,3 +125,10 @@ const columns: Column<AuditLine>[] = [
   { title: 'REQUEST', value: (line) => textAt(line, 'requestId'), wide: true },
   { title: 'ENTRY', value: nameOf, wide: true },
 ];
+
+/** The tool that was called, the server that a token is for, or what was changed. */
+function targetOf(line: AuditLine): string | undefined {
+  const server = textAt(line, 'tool', 'server');
+  if (server !== undefined) return `${server}.${textAt(line, 'tool', 'name') ?? ''}`;
+  return textAt(line, 'target', 'name') ?? textAt(line, 'target', 'server') ?? textAt(line, 'target', 'resource');
+}
