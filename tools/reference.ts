@@ -58,7 +58,7 @@ export function referencePages(): Record<string, string> {
     NOTE,
     '',
     'Flag > environment > file (`onbehalf.yaml`) > default. All mistakes are reported at once. Secrets come from the',
-    'environment (`LITELLM_MASTER_KEY`, `AUTH_JWT_SECRET`, `AUTH_JWT_SECRET_PREVIOUS`) or, in the file, as',
+    'environment (`LITELLM_MASTER_KEY`, `AUTH_JWT_SECRET`, `AUTH_JWT_SECRET_PREVIOUS`, `ONBEHALF_STS_CLIENT_SECRET`) or, in the file, as',
     '`litellmMasterKey: {fromEnv: NAME}` or `{fromFile: PATH}`; never as a value.',
     '',
     '| in the file | in the environment | what it is for |',

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { nearest } from '@onbehalf/resources';
+import { exchangeProfiles, nearest } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -86,6 +86,16 @@ export const settings = {
     schema: z.url().optional(),
     about: 'defines the TokenService `default`',
   },
+  stsProfile: {
+    env: ['ONBEHALF_STS_PROFILE'],
+    schema: z.enum(exchangeProfiles).default('rfc8693'),
+    about: 'its dialect',
+  },
+  stsClientId: {
+    env: ['ONBEHALF_STS_CLIENT_ID'],
+    schema: z.string().min(1).optional(),
+    about: 'the client that we are there; its secret: ONBEHALF_STS_CLIENT_SECRET',
+  },
   basePath: {
     env: ['ONBEHALF_BASE_PATH'],
     schema: z.literal('/').default('/'),
@@ -98,6 +108,7 @@ const secretSettings = {
   litellmMasterKey: ['LITELLM_MASTER_KEY'],
   authJwtSecret: ['AUTH_JWT_SECRET'],
   authJwtSecretPrevious: ['AUTH_JWT_SECRET_PREVIOUS'],
+  stsClientSecret: ['ONBEHALF_STS_CLIENT_SECRET'],
 } as const;
 
 type Name = keyof typeof settings;
@@ -160,6 +171,8 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
   );
   const publicUrl = (typed.publicUrl ?? `http://localhost:${typed.port}`).replace(/\/$/, '');
   problems.push(...exposureProblems(typed, publicUrl));
+  if ((typed.stsClientId === undefined) !== (secrets.stsClientSecret === undefined))
+    problems.push('ONBEHALF_STS_CLIENT_ID: goes together with ONBEHALF_STS_CLIENT_SECRET');
   if (typed.litellmBaseUrl !== undefined && secrets.litellmMasterKey === undefined)
     problems.push('LITELLM_BASE_URL: needs LITELLM_MASTER_KEY beside it');
   if (problems.length > 0) throw new ConfigError(problems);
@@ -170,8 +183,15 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
     keyFile: typed.keyFile ?? join(dataDir, 'key'),
     secrets,
     sources,
-    readEnv: (name) => env[name],
+    readEnv: (name) => env[name] ?? secretOfFile(name, secrets),
   };
+}
+
+/** A secret that the file brought stands in for the variable of its name. */
+function secretOfFile(variable: string, secrets: Secrets): string | undefined {
+  const names = Object.keys(secretSettings) as (keyof typeof secretSettings)[];
+  const name = names.find((candidate) => secretSettings[candidate][0] === variable);
+  return name && secrets[name]?.reveal();
 }
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;

@@ -48,7 +48,18 @@ function documents({ config, identity }: Services, litellmModel: string | undefi
       spec:
         config.stsWellKnownUri === undefined
           ? { issuer: config.publicUrl, profile: 'onbehalf', delegation: 'act' }
-          : { wellKnownUri: config.stsWellKnownUri, profile: 'rfc8693' },
+          : {
+              wellKnownUri: config.stsWellKnownUri,
+              profile: config.stsProfile,
+              ...(config.stsClientId !== undefined && {
+                client: {
+                  id: config.stsClientId,
+                  auth: 'SecretBasic' as const,
+                  secretRef: { env: 'ONBEHALF_STS_CLIENT_SECRET' },
+                },
+              }),
+            },
+            },
     },
   ];
   if (config.secrets.authJwtSecret)

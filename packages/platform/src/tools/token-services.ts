@@ -98,7 +98,7 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
     if (!client)
       throw new ToolError(
         'token_service_missing',
-        `${service.metadata.name} has no client: set spec.client`,
+        `${service.metadata.name} has no client: set spec.client, or ONBEHALF_STS_CLIENT_ID for the one from the environment`,
         'administrator',
       );
     const keyId = `${service.metadata.generation}`;
