@@ -59,7 +59,6 @@ function documents({ config, identity }: Services, litellmModel: string | undefi
                 },
               }),
             },
-            },
     },
   ];
   if (config.secrets.authJwtSecret)
