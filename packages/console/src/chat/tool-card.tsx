@@ -37,7 +37,9 @@ export const ToolCard = memo(function ToolCard({ call, over }: ToolCardProps) {
       {exchange && (
         <div className="border-t border-line bg-sunken px-3.5 py-3">
           <TokenPath exchange={exchange} />
-          {exchange.message !== undefined && <p className="mt-2 text-xs break-words text-bad">{exchange.message}</p>}
+          {exchange.message !== undefined && exchange.message !== result?.output && (
+            <p className="mt-2 text-xs break-words text-bad">{exchange.message}</p>
+          )}
         </div>
       )}
       {result?.isError && (

@@ -35,7 +35,7 @@ export function ExchangeRow({
 }) {
   const audience = (entry.granted?.audience ?? entry.requested?.resource ?? []).join(' ');
   return (
-    <li className={`turn relative ${fresh ? 'fresh' : ''}`}>
+    <li className={`entry relative ${fresh ? 'fresh' : ''}`}>
       <Link
         to="/exchanges"
         search={{ ...search, id: entry.id }}
