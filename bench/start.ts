@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +9,7 @@ import { type Line, median } from './measure.ts';
 
 const PROGRAM = `
 import { up } from '@onbehalf/platform/up';
+import { freePort } from '../examples/demo/free-port.ts';
 const server = await up({ flags: { port: Number(process.argv[1]), dataDir: process.argv[2] }, env: { ONBEHALF_LOG_LEVEL: 'silent' }, print: () => undefined });
 console.log('ready');
 `;
@@ -63,13 +63,4 @@ function rssMiB(pid: number): number {
   } catch {
     return Number.NaN;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -4,13 +4,13 @@
  *   start.ts --once --json   in a temporary folder on free ports; prints one JSON object as the last line
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { explainStart, up } from '@onbehalf/platform/up';
 import type { TurnResult } from '@onbehalf/resources';
 import { adminCall, exchanges, runTurn } from './api.ts';
+import { freePort } from './free-port.ts';
 import { type DemoTurn, printTurn, problemsOf } from './report.ts';
 import { signIn } from './sign-in.ts';
 import { startToolProcess, type ToolProcess } from './tool-processes.ts';
@@ -237,17 +237,6 @@ function describe(
       };
     }),
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 try {

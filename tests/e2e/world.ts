@@ -1,15 +1,17 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Running, up } from '@onbehalf/platform/up';
 import type { TurnResult } from '@onbehalf/resources';
 import { adminCall } from '../../examples/demo/api.ts';
+import { freePort } from '../../examples/demo/free-port.ts';
 import { signIn } from '../../examples/demo/sign-in.ts';
 import { startHr } from '../../examples/tool-servers/hr.ts';
 import { startOrders } from '../../examples/tool-servers/orders.ts';
 import type { RunningToolServer, Seen } from '../../examples/tool-servers/tool-server.ts';
 import { routes } from '../../packages/platform/src/http/index.ts';
+
+export { freePort };
 
 export interface Answer<T = Record<string, unknown>> {
   status: number;
@@ -132,17 +134,6 @@ async function furnish(world: World, withoutModel: boolean): Promise<void> {
   const applied = await world.apply(withoutModel ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml);
   if (applied.status !== 200) throw new Error(JSON.stringify(applied.body));
   for (const name of ['orders', 'hr']) await world.admin('POST', `/mcp-servers/${name}/actions/test`);
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 /** Opens a session and says one thing. */

@@ -33,7 +33,7 @@ export const metadataInput = z.strictObject({
 export const metadata = metadataInput.required({ uid: true, generation: true, resourceVersion: true, managedBy: true });
 export type Metadata = z.infer<typeof metadata>;
 
-export const conditionTypes = [
+const goodConditions = [
   'Accepted',
   'ResolvedRefs',
   'CredentialResolved',
@@ -41,6 +41,8 @@ export const conditionTypes = [
   'Ready',
   'Reachable',
   'Rotated',
+] as const;
+const badConditions = [
   'ToolDrift',
   'ForwardRisk',
   'ActorNotBound',
@@ -51,6 +53,7 @@ export const conditionTypes = [
   'Conflict',
   'KeyInWorkload',
 ] as const;
+export const conditionTypes = [...goodConditions, ...badConditions] as const;
 
 /** Kubernetes' shape of a condition: a stable reason, and a message that says what to do. */
 export const condition = z.strictObject({
@@ -65,17 +68,7 @@ export type Condition = z.infer<typeof condition>;
 export type ConditionType = Condition['type'];
 
 /** Conditions whose `True` is the bad news. */
-export const alarming: ReadonlySet<ConditionType> = new Set<ConditionType>([
-  'ToolDrift',
-  'ForwardRisk',
-  'ActorNotBound',
-  'SubjectTokenUnusable',
-  'AgentReplaced',
-  'CrashLoop',
-  'Unconfined',
-  'Conflict',
-  'KeyInWorkload',
-]);
+export const alarming: ReadonlySet<ConditionType> = new Set<ConditionType>(badConditions);
 
 /** Replaces the condition of the same type; the transition time moves only when the status does. */
 export function setCondition(
