@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from '../examples/demo/free-port.ts';
 import { type Line, median } from './measure.ts';
 
 const PROGRAM = `
