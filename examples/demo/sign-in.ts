@@ -24,9 +24,9 @@ const MAX_HOPS = 10;
 
 /**
  * Signs in through the front door: a one-time login link, then the ordinary authorization request of the client `cli`
- * with PKCE (RFC 7636). Returns an access token for the API.
+ * with PKCE (RFC 7636). Returns an access token for `resource`: the API, if nothing else is said.
  */
-export async function signIn(url: string, link: string): Promise<string> {
+export async function signIn(url: string, link: string, resource = `${url}/api`): Promise<string> {
   const jar = new CookieJar();
   const visit = async (address: string, init: RequestInit = {}) => {
     const response = await fetch(address, {
@@ -50,7 +50,7 @@ export async function signIn(url: string, link: string): Promise<string> {
     response_type: 'code',
     redirect_uri: REDIRECT,
     scope: 'openid offline_access',
-    resource: `${url}/api`,
+    resource,
     state,
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
@@ -75,7 +75,7 @@ export async function signIn(url: string, link: string): Promise<string> {
       code,
       redirect_uri: REDIRECT,
       code_verifier: verifier,
-      resource: `${url}/api`,
+      resource,
     }),
   });
   const token = (await redeemed.json()) as { access_token?: string; error?: string };
