@@ -1,20 +1,8 @@
 import { ApiError, createClient } from '@onbehalf/client';
 import { MutationCache, QueryCache, QueryClient } from '@tanstack/react-query';
 
-/**
- * The browser sends the cookie along with every upgrade, and the server refuses a request with two credentials. So the
- * ticket is left out; nor does it stand in the address of a connection that the browser may write to its console.
- */
-class CookieSocket extends WebSocket {
-  constructor(address: string) {
-    const url = new URL(address);
-    url.searchParams.delete('ticket');
-    super(url);
-  }
-}
-
 /** The page comes from the server that it talks to; a cookie that scripts cannot read signs its requests in. */
-export const client = createClient({ baseUrl: '', csrf: 'cookie', webSocket: CookieSocket });
+export const client = createClient({ baseUrl: '', csrf: 'cookie' });
 
 /** Whatever is refused for want of a sign-in asks at once who is signed in, and the answer is shown. */
 function noticeRefusal(error: Error) {
