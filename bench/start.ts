@@ -10,7 +10,6 @@ import { type Line, median } from './measure.ts';
 
 const PROGRAM = `
 import { up } from '@onbehalf/platform/up';
-import { freePort } from '../examples/demo/free-port.ts';
 const server = await up({ flags: { port: Number(process.argv[1]), dataDir: process.argv[2] }, env: { ONBEHALF_LOG_LEVEL: 'silent' }, print: () => undefined });
 console.log('ready');
 `;
