@@ -14,17 +14,25 @@ export interface Tags {
 export interface CacheEntry {
   /** As it is handed out on a hit. */
   readonly token: ExchangedToken;
-  /** Monotonic milliseconds after which it is not used. */
+  /**
+   * Milliseconds on this process's monotonic clock, after which it is not used. A cache that several processes share
+   * keeps the time that is left instead.
+   */
   readonly until: number;
   readonly tags: Tags;
 }
 
+/**
+ * Where exchanged tokens are kept. `tokenCacheConformance` of `./testing` says what one must do, as tests. Whatever is
+ * written outside the process must be encrypted: the values are live tokens.
+ */
 export interface TokenCache {
-  get(key: string): CacheEntry | undefined;
+  /** A promise where the entry has to be fetched; it must not reject. What it brings is checked against `forget` again. */
+  get(key: string): CacheEntry | undefined | Promise<CacheEntry | undefined>;
   set(key: string, entry: CacheEntry): void;
   delete(key: string): void;
-  /** Within the same tick. Returns how many went. */
-  deleteWhere(matches: (tags: Tags) => boolean): number;
+  /** From the same tick on, no entry that matches (see `matchesFilter`) comes back. Returns how many went. */
+  forget(filter: ForgetFilter): number;
   readonly size: number;
 }
 
@@ -82,9 +90,9 @@ export function createTokenCache(options: { max?: number } = {}): TokenCache {
     delete(key) {
       remove(nodes.get(key));
     },
-    deleteWhere(matches) {
+    forget(filter) {
       const before = nodes.size;
-      for (const node of nodes.values()) if (matches(node.entry.tags)) remove(node);
+      for (const node of nodes.values()) if (matchesFilter(filter, node.entry.tags)) remove(node);
       return before - nodes.size;
     },
     get size() {
@@ -93,6 +101,7 @@ export function createTokenCache(options: { max?: number } = {}): TokenCache {
   };
 }
 
+/** Whether what carries these tags is forgotten by this filter. */
 export function matchesFilter(filter: ForgetFilter, tags: Tags): boolean {
   if (filter.all === true) return true;
   const { session, loginSession, subject, agent, target, tokenService } = filter;

@@ -127,7 +127,7 @@ class Exchange implements TokenExchange {
       delegation,
       maxLifetime,
       endpoint: this.#endpoint,
-      inspect: createInspector(fetcher, timeout),
+      inspect: createInspector(fetcher, timeout, this.#monotonic),
       workload: options.workload,
       now: this.#now,
     };
@@ -212,7 +212,7 @@ class Exchange implements TokenExchange {
     this.#forgotten.record(filter);
     const matches = (tags: Tags) => matchesFilter(filter, tags);
     this.#flights.abortWhere(matches, revoked);
-    return this.#cache.deleteWhere(matches);
+    return this.#cache.forget(filter);
   }
 
   get stats(): ExchangeStats {
@@ -234,8 +234,10 @@ class Exchange implements TokenExchange {
     call.signal?.throwIfAborted();
     if (this.#forgotten.mark !== call.mark) this.#refuseForgotten(call);
     const key = this.#keys.of(call);
-    if (call.refresh) this.#drop(key, call.rejected);
-    const entry = this.#cache.get(key);
+    const found = this.#cache.get(key);
+    let entry = found instanceof Promise ? await found : found;
+    if (found instanceof Promise) this.#refuseForgotten(call);
+    if (call.refresh && this.#drop(key, entry, call.rejected)) entry = undefined;
     if (entry !== undefined) {
       if (entry.until > this.#monotonic() && !(subjectEnd(call) <= this.#now())) return this.#hit(call, entry);
       this.#cache.delete(key);
@@ -306,14 +308,15 @@ class Exchange implements TokenExchange {
   }
 
   /** A tool server refused the token: forget it, but not for every server that keeps saying so. */
-  #drop(key: string, rejected: string | undefined): void {
-    const entry = this.#cache.get(key);
+  #drop(key: string, entry: CacheEntry | undefined, rejected: string | undefined): boolean {
     if (this.#flights.has(key) || (entry !== undefined && rejected !== undefined && entry.token.hash !== rejected))
-      return;
-    if (this.#refreshed.take(key)) this.#cache.delete(key);
-    else if (entry === undefined) {
-      throw new TokenExchangeError('target_unauthorized', 'the tool server refuses the tokens that are made for it');
+      return false;
+    if (this.#refreshed.take(key)) {
+      this.#cache.delete(key);
+      return true;
     }
+    if (entry !== undefined) return false;
+    throw new TokenExchangeError('target_unauthorized', 'the tool server refuses the tokens that are made for it');
   }
 
   #refuseForgotten(call: Call): void {

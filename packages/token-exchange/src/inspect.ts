@@ -27,24 +27,23 @@ export function isJwt(token: SecretValue): boolean {
   return token.reveal().split('.').length === 3;
 }
 
+/** Milliseconds in which a service that signs with keys it does not publish makes this many requests at most. */
+const LOOKUP_WINDOW = 30_000;
+const LOOKUPS = 3;
+
 /**
- * Verifies signatures with the service's keys. An unknown `kid` fetches them again, at once: a rotated key signs from
- * that moment on. Only an answer of the service itself gets here, so nobody else can cause these requests, and those
- * that come together share one.
+ * Verifies signatures with the service's keys. An unknown `kid` fetches them again at once, because a rotated key may
+ * sign from the moment it exists, but only a few times in 30 s.
  */
-export function createInspector(fetcher: typeof fetch, timeout: number): Inspect {
-  const sets = new Map<string, RemoteJWKSet>();
+export function createInspector(fetcher: typeof fetch, timeout: number, monotonic: () => number): Inspect {
+  const sets = new Map<string, ServiceKeys>();
   return async (token, jwksUri, typ) => {
     let keys = sets.get(jwksUri);
     if (keys === undefined) {
-      keys = createRemoteJWKSet(new URL(jwksUri), {
-        timeoutDuration: timeout,
-        cooldownDuration: 0,
-        [customFetch]: (url, init) => boundedFetch(fetcher, url, init),
-      });
+      keys = new ServiceKeys(fetcher, jwksUri, timeout, monotonic);
       sets.set(jwksUri, keys);
     }
-    const { payload, protectedHeader } = await verified(token, keys);
+    const { payload, protectedHeader } = await keys.verify(token);
     if (typ !== undefined && !typ.includes(String(protectedHeader.typ).toLowerCase())) {
       throw untrusted('the token service issued a token of another kind', { deviation: 'typ' });
     }
@@ -52,17 +51,53 @@ export function createInspector(fetcher: typeof fetch, timeout: number): Inspect
   };
 }
 
-async function verified(token: SecretValue, keys: RemoteJWKSet) {
-  try {
-    const { payload, protectedHeader } = await compactVerify(token.reveal(), keys, { algorithms: ALGORITHMS });
-    const parsed: unknown = JSON.parse(new TextDecoder().decode(payload));
-    if (typeof parsed !== 'object' || parsed === null) throw new TypeError('not an object');
-    return { payload: parsed as Record<string, unknown>, protectedHeader };
-  } catch (error) {
-    if (error instanceof KeysUnreachable || error instanceof errors.JWKSTimeout) {
-      throw new TokenExchangeError('sts_unavailable', 'the keys of the token service cannot be fetched');
+class ServiceKeys {
+  readonly #set: RemoteJWKSet;
+  readonly #monotonic: () => number;
+  #lookups: readonly number[] = [];
+
+  constructor(fetcher: typeof fetch, uri: string, timeout: number, monotonic: () => number) {
+    this.#set = createRemoteJWKSet(new URL(uri), {
+      timeoutDuration: timeout,
+      cooldownDuration: LOOKUP_WINDOW,
+      [customFetch]: (url, init) => boundedFetch(fetcher, url, init),
+    });
+    this.#monotonic = monotonic;
+  }
+
+  async verify(token: SecretValue) {
+    try {
+      const verified = await this.#signed(token);
+      const payload: unknown = JSON.parse(new TextDecoder().decode(verified.payload));
+      if (typeof payload !== 'object' || payload === null) throw new TypeError('not an object');
+      return { payload: payload as Record<string, unknown>, protectedHeader: verified.protectedHeader };
+    } catch (error) {
+      if (error instanceof KeysUnreachable || error instanceof errors.JWKSTimeout) {
+        throw new TokenExchangeError('sts_unavailable', 'the keys of the token service cannot be fetched');
+      }
+      throw untrusted('the token service issued a token whose signature does not verify', { deviation: 'signature' });
     }
-    throw untrusted('the token service issued a token whose signature does not verify', { deviation: 'signature' });
+  }
+
+  async #signed(token: SecretValue) {
+    const attempt = () => compactVerify(token.reveal(), this.#set, { algorithms: ALGORITHMS });
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !this.#mayLookAgain()) throw error;
+      await this.#set.reload();
+      return attempt();
+    }
+  }
+
+  #mayLookAgain(): boolean {
+    // A fetch that is under way is shared, and costs nothing.
+    if (this.#set.reloading) return true;
+    const now = this.#monotonic();
+    const recent = this.#lookups.filter((time) => now - time < LOOKUP_WINDOW);
+    if (recent.length >= LOOKUPS) return false;
+    this.#lookups = [...recent, now];
+    return true;
   }
 }
 

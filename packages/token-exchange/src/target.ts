@@ -1,4 +1,4 @@
-import { encodeList } from './cache-key.ts';
+import { encode, encodeList } from './cache-key.ts';
 import type { ForgetFilter, Target } from './types.ts';
 
 /** A target as it was at first sight: deduplicated, empty values gone, checked, with its part of the cache key. */
@@ -31,7 +31,8 @@ export function prepareTarget(target: Target): PreparedTarget {
     scopes,
     expectedAudience: audience.length > 0 ? audience : resource,
     extraAudience,
-    keyPart: [audience, resource, scopes, extraAudience].map(encodeList).join(''),
+    // The name too: `forget` goes by it, so an entry has one.
+    keyPart: [audience, resource, scopes, extraAudience].map(encodeList).join('') + encode(target.name),
     problem: problemOf(audience, resource, scopes),
   };
   prepared.set(target, made);

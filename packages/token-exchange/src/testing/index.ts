@@ -3,6 +3,7 @@
  * built-ins, which the library itself does not. It is never part of a server: it answers whoever asks it as told.
  */
 export type { Anomaly, Issue, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
+export { type CacheCase, tokenCacheConformance } from './cache-conformance.ts';
 export type { FakeClient } from './client-check.ts';
 export { type Dialect, dialects } from './dialects.ts';
 export {
