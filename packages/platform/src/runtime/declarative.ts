@@ -1,3 +1,4 @@
+import type { Usage } from '@onbehalf/resources';
 import type { ModelClient, ModelMessage, ModelToolCall } from '../models/index.ts';
 import { TurnFailure } from './errors.ts';
 import type { AgentExecutor, EventDraft, TurnContext } from './ports.ts';
@@ -21,6 +22,7 @@ export function createDeclarativeExecutor(
         const calls: ModelToolCall[] = [];
         let text = '';
         let finishReason = 'stop';
+        let counted = false;
         try {
           const chunks = client.stream({
             messages,
@@ -41,18 +43,21 @@ export function createDeclarativeExecutor(
             } else if (chunk.type === 'reasoning')
               yield { type: 'reasoning', step, messageId, data: { text: chunk.text } };
             else if (chunk.type === 'tool-call') calls.push(chunk.call);
-            else if (chunk.type === 'usage')
+            else if (chunk.type === 'usage') {
+              counted = true;
               yield {
                 type: 'usage',
                 step,
                 data: { ...chunk.usage, model, ...(chunk.estimated && { estimated: true }) },
               };
-            else finishReason = chunk.finishReason;
+            } else finishReason = chunk.finishReason;
           }
         } catch (error) {
-          // What was said so far is kept, and marked.
+          // What was said so far is kept, and marked; what it cost is booked, though nobody counted it.
           if (text !== '')
             yield { type: 'message', step, messageId, data: { role: 'assistant', text, truncated: true } };
+          if (text !== '' && !counted)
+            yield { type: 'usage', step, data: { ...estimate(messages, text), model, estimated: true } };
           throw error;
         }
         if (text !== '' || calls.length > 0)
@@ -69,6 +74,14 @@ export function createDeclarativeExecutor(
       throw new TurnFailure('max_steps', `the agent did not finish within ${maxSteps} steps`);
     },
   };
+}
+
+/** Four characters to a token: the usual rule of thumb. */
+function estimate(messages: readonly ModelMessage[], text: string): Usage {
+  const read = messages.reduce((sum, message) => sum + ('text' in message ? message.text : message.output).length, 0);
+  const inputTokens = Math.ceil(read / 4);
+  const outputTokens = Math.ceil(text.length / 4);
+  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, cachedInputTokens: 0 };
 }
 
 /** Waits for every call, so that none is left running, then reports the first failure. */

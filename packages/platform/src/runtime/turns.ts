@@ -221,14 +221,15 @@ export function createTurns(options: TurnsOptions) {
                 session: turn.session,
                 turn: turn.id,
                 agent: identityOf(agent),
-                outcome: 'ok',
+                outcome: controller.signal.aborted ? 'aborted' : 'ok',
                 data: { model, ...counted },
                 ...(event.step !== undefined && { step: event.step }),
               }),
             ],
           });
         } else turnLog.emit(event);
-        controller.signal.throwIfAborted();
+        // After an abort only what closes the step is taken: the text so far, and what it cost.
+        if (event.type !== 'message') controller.signal.throwIfAborted();
       }
       end = { state: 'completed', usage };
     } catch (error) {

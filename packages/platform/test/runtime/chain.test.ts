@@ -124,6 +124,7 @@ describe('a turn through real tool servers', () => {
     const truncated = await chain.say('bob', 'what can you do !truncated');
     assert.deepEqual([truncated.state, truncated.code], ['failed', 'upstream_truncated']);
     assert.ok(truncated.text.length > 0, 'what was said so far is kept');
+    assert.ok(truncated.usage.outputTokens > 0, 'and booked');
   });
 
   test('what was refused by the policy is a tool error and an audit line', async () => {
@@ -153,6 +154,7 @@ describe('a turn through real tool servers', () => {
     assert.equal(await chain.runtime.stop(session), turn);
     const result = await chain.runtime.finished(session, turn);
     assert.equal(result.state, 'stopped');
+    if (result.text !== '') assert.ok(result.usage.outputTokens > 0, 'what was aborted is booked');
     assert.equal(await chain.runtime.stop(session), undefined);
     assert.equal((await chain.say('alice', 'hello', { session })).state, 'completed');
   });
