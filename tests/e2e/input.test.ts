@@ -290,6 +290,12 @@ spec: {to: {principal: {issuer: "${world.url}", subject: alice}}, on: {kind: Age
     assert.equal(kept.lastSeq, 0, 'a refused message left something behind');
   });
 
+  test("the older front end's way to make an agent is a 400 that shows the new form", async () => {
+    const answer = await world.as(root, 'POST', '/agents', { name: 'old', modelType: 'gpt-4o' });
+    assert.equal(answer.status, 400);
+    assert.match(String(answer.body.detail), /"apiVersion": "onbehalf\.dev\/v1alpha1", "kind": "Agent"/);
+  });
+
   test('W10 deep JSON and __proto__ are validation errors', async () => {
     const deep = `{"content":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
     const { body } = await world.as<{ id: string }>(alice, 'POST', '/agents/assistant/sessions', {});

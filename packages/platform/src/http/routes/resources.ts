@@ -1,4 +1,5 @@
 import {
+  API_VERSION,
   applyRequest,
   applyResult,
   approveTools,
@@ -45,6 +46,12 @@ const about =
 
 /** A document of this kind, whatever the address says it is called. */
 function documentOf(kind: Kind, body: unknown): Placed {
+  // Bodies of older front ends, such as {name, modelType}: the answer shows the form that is taken here.
+  if (typeof body !== 'object' || body === null || !('spec' in body))
+    throw new HttpProblem(
+      'invalid_request',
+      `send a document: {"apiVersion": "${API_VERSION}", "kind": "${kind}", "metadata": {"name": "…"}, "spec": {…}}`,
+    );
   const checked = validate(typeof body === 'object' && body !== null && !('kind' in body) ? { ...body, kind } : body);
   if ('issues' in checked)
     throw new HttpProblem('invalid_documents', 'the document is not valid; nothing was changed', {
