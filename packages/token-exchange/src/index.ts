@@ -11,5 +11,6 @@ export { type Challenge, parseChallenges } from './challenge.ts';
 export { privateKeyJwt } from './client-auth.ts';
 export { ACT_BY, TokenExchangeError, type TokenExchangeErrorCode } from './errors.ts';
 export { createTokenExchange, type TokenExchangeOptions } from './exchange.ts';
+export { combineHooks } from './hooks.ts';
 export { createIdentityFetch, type IdentityFetchOptions } from './identity-fetch.ts';
 export type * from './types.ts';
