@@ -1,4 +1,4 @@
-import { isAlias, isMap, isPair, isScalar, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import { isAlias, isMap, isPair, isScalar, Lexer, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
 import { z } from 'zod';
 import { documentSchema, kindNames, kindOf, type ResourceInput } from './kinds.ts';
 import { API_VERSION } from './metadata.ts';
@@ -21,14 +21,23 @@ export interface ParsedDocuments {
 const MAX_TEXT = 2_097_152;
 const MAX_DOCUMENTS = 1_000;
 const MAX_ALIASES = 50;
+/** Words, signs and gaps: parsing takes time by these, not by bytes. 1,000 ordinary documents have fewer. */
+const MAX_LEXEMES = 120_000;
+/** Mistakes that are told at once. Finding where each stands costs time, and nobody reads more. */
+const MAX_ERRORS = 100;
 
 /** Parses and validates multi-document YAML (or JSON, which is YAML). All mistakes are reported at once. */
 export function parseDocuments(text: string, file = 'input'): ParsedDocuments {
   const result: ParsedDocuments = { documents: [], errors: [] };
-  const fail = (document: number, line: number, path: string, message: string) =>
-    result.errors.push({ file, document, line, path, message });
+  const fail = (document: number, line: number, path: string, message: string) => {
+    if (result.errors.length < MAX_ERRORS) result.errors.push({ file, document, line, path, message });
+  };
   if (text.length > MAX_TEXT) {
     fail(1, 1, '', `is larger than ${MAX_TEXT / 1_048_576} MiB: split it`);
+    return result;
+  }
+  if (exceeds(new Lexer().lex(text), MAX_LEXEMES)) {
+    fail(1, 1, '', 'holds too much for one request: split it');
     return result;
   }
   const tab = /^[ ]*\t/m.exec(text);
@@ -37,7 +46,15 @@ export function parseDocuments(text: string, file = 'input'): ParsedDocuments {
     return result;
   }
   const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: false, version: '1.2' });
+  // The parser compares every key of a mapping with every other, and words every mistake: both take minutes for a
+  // megabyte of either. Doubled keys are found below, and the first mistakes are enough.
+  const parsed = parseAllDocuments(text, {
+    lineCounter: lines,
+    uniqueKeys: false,
+    prettyErrors: false,
+    merge: false,
+    version: '1.2',
+  });
   if (!Array.isArray(parsed) || parsed.length > MAX_DOCUMENTS) {
     fail(1, 1, '', Array.isArray(parsed) ? `holds more than ${MAX_DOCUMENTS} documents` : 'holds no document');
     return result;
@@ -46,8 +63,8 @@ export function parseDocuments(text: string, file = 'input'): ParsedDocuments {
     const document = index + 1;
     const lineOf = (node: unknown) => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line;
     const firstLine = lineOf(yaml.contents);
-    for (const error of [...yaml.errors, ...yaml.warnings])
-      fail(document, error.linePos?.[0].line ?? firstLine, '', firstSentence(error.message));
+    for (const error of [...yaml.errors.slice(0, MAX_ERRORS), ...yaml.warnings.slice(0, MAX_ERRORS)])
+      fail(document, lines.linePos(error.pos[0]).line || firstLine, '', firstSentence(error.message));
     if (yaml.errors.length > 0 || yaml.warnings.length > 0 || yaml.contents === null) return;
     const problem = structuralProblem(yaml.contents);
     if (problem) {
@@ -63,10 +80,18 @@ export function parseDocuments(text: string, file = 'input'): ParsedDocuments {
     };
     const checked = validate(yaml.toJS({ maxAliasCount: MAX_ALIASES }));
     if ('input' in checked) result.documents.push({ input: checked.input, file, document, line: firstLine });
-    else for (const issue of checked.issues) fail(document, where(issue.path), pathText(issue.path), issue.message);
+    else
+      for (const issue of checked.issues.slice(0, MAX_ERRORS))
+        fail(document, where(issue.path), pathText(issue.path), issue.message);
   });
   if (result.errors.length === 0 && result.documents.length === 0) fail(1, 1, '', 'holds no document');
   return result;
+}
+
+function exceeds(items: Iterable<unknown>, most: number): boolean {
+  let count = 0;
+  for (const _ of items) if (++count > most) return true;
+  return false;
 }
 
 interface Issue {
@@ -109,7 +134,7 @@ function withoutConsequences(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIs
 function explain(issue: z.core.$ZodIssue, schema: z.ZodType): Issue[] {
   if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }];
   const fields = fieldsAt(schema, issue.path);
-  return issue.keys.map((key) => {
+  return issue.keys.slice(0, MAX_ERRORS).map((key) => {
     const meant = nearest(key, fields);
     const hint = meant ? `did you mean \`${meant}\`?` : `known are ${fields.join(', ')}`;
     return { path: [...issue.path, key], message: `unknown field: ${hint}` };
@@ -133,7 +158,7 @@ function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
 }
 
-/** Aliases that would multiply, keys that are no strings, and keys that reach a prototype. */
+/** Aliases that would multiply, keys that stand twice, keys that are no strings, and keys that reach a prototype. */
 function structuralProblem(contents: Node): { node: unknown; message: string } | undefined {
   let aliases = 0;
   let problem: { node: unknown; message: string } | undefined;
@@ -142,8 +167,18 @@ function structuralProblem(contents: Node): { node: unknown; message: string } |
       problem = { node, message: `uses more than ${MAX_ALIASES} aliases: write the values out` };
       return visit.BREAK;
     }
-    if (isMap(node))
-      for (const item of node.items)
+    if (isMap(node)) {
+      const seen = new Set<unknown>();
+      for (const item of node.items) {
+        const key = isPair(item) && isScalar(item.key) ? item.key.value : undefined;
+        if (seen.has(key)) {
+          problem = {
+            node: isPair(item) ? item.key : node,
+            message: `keys must be unique: "${String(key)}" stands here twice`,
+          };
+          return visit.BREAK;
+        }
+        seen.add(key);
         if (isPair(item) && (!isScalar(item.key) || typeof item.key.value !== 'string')) {
           problem = { node: item.key, message: 'a key must be a string: put it in quotes' };
           return visit.BREAK;
@@ -151,6 +186,8 @@ function structuralProblem(contents: Node): { node: unknown; message: string } |
           problem = { node: item.key, message: 'the key "__proto__" is refused' };
           return visit.BREAK;
         }
+      }
+    }
     return undefined;
   });
   if (problem || aliases === 0) return problem;
