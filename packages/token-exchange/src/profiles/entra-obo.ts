@@ -39,7 +39,7 @@ export const entraObo: Profile = {
 };
 
 /** https://learn.microsoft.com/entra/identity-platform/reference-error-codes */
-const BY_NUMBER: Readonly<Record<string, ReturnType<Profile['codeOf']>>> = {
+export const BY_NUMBER: Readonly<Record<string, ReturnType<Profile['codeOf']>>> = {
   // the assertion was made for another application than the one that asks
   '500131': 'unauthorized_client',
   // consent, multi-factor authentication, device or policy

@@ -70,7 +70,7 @@ export function scopeFields(target: PreparedTarget): FormField[] {
 }
 
 /** RFC 6749 section 5.2, RFC 8707 section 2; a bad subject token is `invalid_request` (RFC 8693 section 2.2.2). */
-const BY_ERROR: Readonly<Record<string, TokenExchangeErrorCode>> = {
+export const BY_ERROR: Readonly<Record<string, TokenExchangeErrorCode>> = {
   invalid_target: 'invalid_target',
   invalid_scope: 'invalid_scope',
   invalid_client: 'invalid_client',
@@ -89,7 +89,7 @@ const BY_ERROR: Readonly<Record<string, TokenExchangeErrorCode>> = {
   use_dpop_nonce: 'invalid_request_configuration',
 };
 
-const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
+export const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
   401: 'invalid_client',
   403: 'unauthorized_client',
   404: 'invalid_request_configuration',
