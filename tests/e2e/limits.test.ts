@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { createServer, request as forward } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -243,11 +244,64 @@ describe('limits, and what is left behind', () => {
   });
 });
 
-test('X6 X10 X7 a token service of somebody else’s that is down, wrong, redirects or errs: nothing reaches the tool server', async () => {
+/** Whether it names a person: discovery has tokens of its own. */
+function namesPerson(authorization: string | undefined): boolean {
+  const payload = authorization?.split('.')[1];
+  return payload !== undefined && !Buffer.from(payload, 'base64url').includes('client:platform');
+}
+
+const ANOMALIES = [
+  'wrong_audience',
+  'extra_audience',
+  'no_audience',
+  'other_subject',
+  'expired',
+  'long_lived',
+  'foreign_key',
+  'alg_none',
+  'html_200',
+  'redirect_307',
+  'status_500',
+] as const;
+
+test('X6 X7 X8 X10 a token service of somebody else’s that lies, redirects, errs or is down: no call reaches the tool server', async () => {
   await using world = await startWorld();
   await using service = await startFakeTokenService();
-  const applied = await world.apply(`
-apiVersion: onbehalf.dev/v1alpha1
+  /** Bearer tokens that name a person, in order. */
+  const calls: (string | undefined)[] = [];
+  const proxy = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks);
+      if (namesPerson(request.headers.authorization)) calls.push(request.headers.authorization);
+      const upstream = forward(world.hr.url, { method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      upstream.end(body);
+    });
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/mcp`;
+  const hr = (name: string) => `apiVersion: onbehalf.dev/v1alpha1
+kind: RemoteMCPServer
+metadata: {name: hr}
+spec: {url: "${url}", auth: {mode: Exchange, tokenServiceRef: {name: ${name}}, resource: ["${world.hr.url}"], scopes: [hr.read, hr.write]}}
+`;
+  const ok = async (yaml: string) => {
+    const { status, body } = await world.apply(yaml);
+    assert.equal(status, 200, JSON.stringify(body));
+  };
+  try {
+    await ok(hr('onbehalf'));
+    await world.admin('POST', '/mcp-servers/hr/actions/test');
+    const alice = await world.token('alice');
+    const call = async (token = alice) => (await say(world, token, 'what is my vacation balance')).body;
+    assert.equal((await call()).toolCalls[0]?.isError, false);
+    assert.ok(calls.length >= 1);
+    const before = calls.length;
+    await ok(`apiVersion: onbehalf.dev/v1alpha1
 kind: Secret
 metadata: {name: sts-client}
 spec: {data: {secret: platform-secret}}
@@ -255,33 +309,53 @@ spec: {data: {secret: platform-secret}}
 apiVersion: onbehalf.dev/v1alpha1
 kind: TokenService
 metadata: {name: theirs}
-spec: {issuer: "${service.issuer}", profile: rfc8693, client: {id: platform, auth: SecretBasic, secretRef: {namespace: default, name: sts-client, key: secret}}}
+spec: {issuer: "${service.issuer}", profile: rfc8693, delegation: none, client: {id: platform, auth: SecretBasic, secretRef: {namespace: default, name: sts-client, key: secret}}}
 ---
 apiVersion: onbehalf.dev/v1alpha1
-kind: RemoteMCPServer
-metadata: {name: hr}
-spec: {url: "${world.hr.url}", auth: {mode: Exchange, tokenServiceRef: {name: theirs}, resourceFrom: ServerURL, scopes: [hr.read], allowOverride: {scopes: [hr.read, hr.write]}}}
-`);
-  assert.equal(applied.status, 200, JSON.stringify(applied.body));
-  const alice = await world.token('alice');
-  const call = async () => (await say(world, alice, 'what is my vacation balance')).body;
-  const seen = world.seen.hr.length;
-  for (const anomaly of ['wrong-audience', 'redirect', undefined] as const) {
-    service.always(anomaly as never);
-    const body = await call();
-    assert.notEqual(body.toolCalls[0]?.isError, false, JSON.stringify(body));
-    assert.equal(body.state, 'completed');
-    assert.ok(!/eyJ/.test(JSON.stringify(body)));
+kind: TrustedIssuer
+metadata: {name: theirs}
+spec: {issuer: "${service.issuer}", jwksUri: "${service.jwksUri}", algorithms: [ES256], audiences: {api: ["${world.url}/api"]}}
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: fay}
+spec: {to: {principal: {issuer: "${service.issuer}", subject: fay}}, on: {kind: Agent, name: assistant}, verbs: [run]}
+---
+${hr('theirs')}`);
+    const source = await service.user('fay', { claims: { aud: `${world.url}/api` } });
+    const fay = (await source.current()).token.reveal();
+    for (let tries = 0; tries < 100 && (await world.as(fay, 'GET', '/me')).status !== 200; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    // Its honest tokens are sent; this tool server does not believe their issuer.
+    const first = await call(fay);
+    const honest = calls.length;
+    assert.ok(honest > before, JSON.stringify(first.toolCalls));
+    for (const anomaly of ANOMALIES) {
+      service.always(anomaly);
+      const body = await call(fay);
+      assert.equal(body.toolCalls[0]?.isError, true, `${String(anomaly)}: ${JSON.stringify(body)}`);
+      assert.equal(body.state, 'completed');
+      assert.ok(!/eyJ|platform-secret/.test(JSON.stringify(body)));
+    }
+    await service.close();
+    assert.equal((await call(fay)).toolCalls[0]?.isError, true);
+    assert.equal(calls.length, honest, 'a call reached the tool server');
+    const { body: audit } = await world.admin<{
+      items: { type: string; outcome?: string; target?: { tokenService?: string } }[];
+    }>('GET', '/audit?type=exchange&limit=500');
+    const refused = audit.items.filter(
+      ({ target, outcome }) => target?.tokenService === 'theirs' && outcome !== 'issued',
+    );
+    assert.ok(refused.length >= ANOMALIES.length, `${refused.length} audit lines`);
+    assert.equal(
+      (await say(world, alice, 'list my orders')).body.toolCalls[0]?.isError,
+      false,
+      'the other is not disturbed',
+    );
+  } finally {
+    proxy.closeAllConnections();
+    await new Promise((resolve) => proxy.close(resolve));
   }
-  await service.close();
-  const down = await call();
-  assert.notEqual(down.toolCalls[0]?.isError, false);
-  assert.equal(world.seen.hr.length, seen, 'something reached the tool server');
-  assert.equal(
-    (await say(world, alice, 'list my orders')).body.toolCalls[0]?.isError,
-    false,
-    'the other service is not disturbed',
-  );
 });
 
 test('V6 L6 after a whole day in one minute: no token, link, ticket or message text in log, audit or files', async () => {
