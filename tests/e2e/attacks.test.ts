@@ -346,6 +346,19 @@ describe('attacks on what is written and who may', () => {
     assert.equal((await world.as(carol, 'GET', '/agents/assistant')).status, 404);
   });
 
+  test('an administrator cannot lock the administration socket, nor take its name', async () => {
+    const root = await world.token('root');
+    const locked = await world.as(root, 'PATCH', '/principals', {
+      issuer: 'local',
+      subject: 'local-admin',
+      disabled: true,
+    });
+    assert.equal(locked.status, 400);
+    assert.equal((await world.admin('GET', '/me')).status, 200);
+    const issuer = `${HEAD}\nkind: TrustedIssuer\nmetadata: {name: mine}\nspec: {issuer: local, jwksUri: "https://x.example/jwks", maxRole: ADMIN}\n`;
+    assert.equal((await apply(root, issuer)).status, 422);
+  });
+
   test('names and namespaces: nothing else is an address of the same thing', async () => {
     for (const address of ['default.assistant', 'assistant'])
       assert.equal((await world.as(alice, 'GET', `/agents/${address}`)).status, 200);

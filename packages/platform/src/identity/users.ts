@@ -115,6 +115,9 @@ export function createUsers(o: {
       });
     },
     async disable(iss, sub, disabled, by = localAdmin) {
+      // Whoever may open the socket is the way back in when everything else is locked.
+      if (iss === localAdmin.issuer)
+        throw new IdentityError('invalid_user', 'the administration socket cannot be disabled');
       const at = now();
       // What was issued before stays refused when the principal is enabled again.
       const off = disabled ? { disabled: 1, not_before: at } : { disabled: 0 };
