@@ -359,6 +359,50 @@ describe('attacks on what is written and who may', () => {
     assert.equal((await apply(root, issuer)).status, 422);
   });
 
+  test('D5 our own entry points are no tool server and no target, in any spelling', async () => {
+    const { port } = new URL(world.url);
+    const server = (url: string, auth = '{mode: None}') =>
+      `${HEAD}\nkind: RemoteMCPServer\nmetadata: {name: ourselves}\nspec: {url: "${url}", auth: ${auth}}\n`;
+    for (const host of [
+      'localhost',
+      'LOCALHOST',
+      'localhost.',
+      '127.0.0.1',
+      '127.1',
+      '127.9.9.9',
+      '2130706433',
+      '0x7f000001',
+      '0177.0.0.1',
+      '0.0.0.0',
+      '[::1]',
+      '[::]',
+      '[0:0:0:0:0:0:0:1]',
+      '[::ffff:127.0.0.1]',
+      '[::ffff:7f00:1]',
+    ])
+      for (const path of ['/api', '/sts/token', '/mcp']) {
+        const { status, body } = await world.apply(server(`http://${host}:${port}${path}`));
+        assert.equal(status, 422, `${host}${path}: ${JSON.stringify(body)}`);
+      }
+    for (const target of [
+      world.url,
+      `${world.url}/api`,
+      `${world.url}/mcp`,
+      `${world.url}/`,
+      `http://127.0.0.1:${port}/api`,
+    ])
+      for (const auth of [
+        `{mode: Exchange, resource: ["${target}"]}`,
+        `{mode: Exchange, audience: ["${target}"]}`,
+        `{mode: Workload, audience: ["x"], allowOverride: {audience: ["${target}"]}}`,
+        `{mode: Exchange, resource: ["https://a.example"], allowOverride: {resource: ["${target}"]}}`,
+      ]) {
+        const { status, body } = await world.apply(server('https://tools.example/mcp', auth));
+        assert.equal(status, 422, `${auth}: ${JSON.stringify(body)}`);
+      }
+    assert.equal((await world.admin('GET', '/mcp-servers/ourselves')).status, 404);
+  });
+
   test('names and namespaces: nothing else is an address of the same thing', async () => {
     for (const address of ['default.assistant', 'assistant'])
       assert.equal((await world.as(alice, 'GET', `/agents/${address}`)).status, 200);
