@@ -119,7 +119,10 @@ describe('a server that does not start says why, and changes nothing', () => {
     const port = await freePort();
     const other = createServer().listen(port, '127.0.0.1');
     await once(other, 'listening');
-    assert.match(await refusal(start(join(folder, 'busy'), port)), new RegExp(`port ${port} is in use.*--port`));
+    assert.match(
+      await refusal(start(join(folder, 'busy'), port)),
+      new RegExp(`port ${port} is in use by .* \\(${process.pid}\\).*--port`),
+    );
     other.close();
   });
 

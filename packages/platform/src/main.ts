@@ -20,6 +20,7 @@ import {
 } from './http/index.ts';
 import { createIdentity, type Identity } from './identity/index.ts';
 import { createModels, ModelError } from './models/index.ts';
+import { portHolder } from './port-holder.ts';
 import { createDeclarativeExecutor, createRuntime, resolveModel, resolveTools } from './runtime/index.ts';
 import { fixedFacts, listLitellmModels } from './start-checks.ts';
 import { StartError } from './start-error.ts';
@@ -238,9 +239,12 @@ export async function startPlatform(config: Config): Promise<Platform> {
     closers.push(() => tcp.app.close());
     await tcp.app.listen({ host: config.host, port: config.port }).catch((cause: unknown) => {
       const busy = (cause as { code?: string }).code === 'EADDRINUSE';
-      throw busy
-        ? new StartError('port_in_use', `port ${config.port} is in use: stop what listens there, or start with --port`)
-        : cause;
+      if (!busy) throw cause;
+      const holder = portHolder(config.port);
+      throw new StartError(
+        'port_in_use',
+        `port ${config.port} is in use${holder === undefined ? '' : ` by ${holder}`}: stop it, or start with --port`,
+      );
     });
     return {
       url: config.publicUrl,
