@@ -43,7 +43,15 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 };
 const PLATFORM_ROOMS = new Set(['egress', 'store', 'audit', 'vault', 'identity', 'models', 'tools', 'runtime', 'http']);
 /** Entry points of the platform: they build rooms, and only they may. */
-const ROOTS = new Set(['main.ts', 'up.ts', 'offline.ts', 'start-checks.ts', 'start-error.ts', 'port-holder.ts']);
+const ROOTS = new Set([
+  'main.ts',
+  'up.ts',
+  'offline.ts',
+  'start-checks.ts',
+  'start-error.ts',
+  'port-holder.ts',
+  'revocations.ts',
+]);
 const ENTRIES_FOR_CLI = new Set([
   '@onbehalf/platform/up',
   '@onbehalf/platform/offline',
