@@ -1,0 +1,8 @@
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { forEverybody, identityFetch, url } from '../person.mjs';
+
+const client = new Client({ name: 'example', version: '1.0.0' });
+await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: identityFetch }));
+await forEverybody(() => client.callTool({ name: 'list_orders', arguments: {} }));
+await client.close();
