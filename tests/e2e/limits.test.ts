@@ -9,6 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { startFakeTokenService } from '@onbehalf/token-exchange/testing';
+import WebSocket from 'ws';
 import { adminCall } from '../../examples/demo/api.ts';
 import { signIn } from '../../examples/demo/sign-in.ts';
 import { freePort, say, startWorld, type World } from './world.ts';
@@ -200,6 +201,19 @@ describe('limits, and what is left behind', () => {
         query,
       );
     }
+  });
+
+  test('a flood of frames closes the socket, and starts no more turns than it may queue', async () => {
+    const socket = new WebSocket(
+      `${world.url.replace('http', 'ws')}/api/agents/assistant/react?access-token=${bob}&protocol=2`,
+    );
+    await new Promise((resolve) => socket.once('open', resolve));
+    const closed = new Promise<number>((resolve) => socket.once('close', resolve));
+    for (let index = 0; index < 5_000; index++) socket.send('{"type":"message","content":"hello"}');
+    assert.equal(await closed, 1013);
+    const started = performance.now();
+    assert.equal((await say(world, alice, 'hello')).body.state, 'completed');
+    assert.ok(performance.now() - started < 3_000, 'others wait for the flood');
   });
 
   test('the administration socket is its owner’s alone, and nothing of it answers on the port', async () => {

@@ -22,6 +22,8 @@ export interface SocketRequest {
 const PING_MS = 25_000;
 const WARN_BEFORE_MS = 60_000;
 const MAX_BUFFER = 1_048_576;
+/** Frames that wait for the one before them. */
+const MAX_PENDING = 64;
 const CLOSE_EXPIRED = 4401;
 const CLOSE_REVOKED = 4403;
 
@@ -54,6 +56,7 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
   let following: AbortController | undefined;
   let encoders: Encoder[] = encodersFor(request.frames);
   let queue = Promise.resolve();
+  let pending = 0;
   const timers = new Set<NodeJS.Timeout>();
 
   function send(frame: unknown) {
@@ -186,11 +189,17 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
       encoders = frame.type.startsWith('Ws')
         ? encoders.filter((encoder) => encoder.generation !== 'first')
         : encoders.filter((encoder) => encoder.generation !== 'second');
+    if (++pending > MAX_PENDING) {
+      socket.close(1013, 'too many frames at once');
+      return;
+    }
     queue = queue.then(() =>
-      obey(frame).catch((error: unknown) => {
-        const problem = toProblem(error);
-        fail(problem.code, problem.message);
-      }),
+      obey(frame)
+        .catch((error: unknown) => {
+          const problem = toProblem(error);
+          fail(problem.code, problem.message);
+        })
+        .finally(() => pending--),
     );
   });
   socket.on('error', () => socket.terminate());
