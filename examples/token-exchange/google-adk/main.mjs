@@ -9,5 +9,5 @@ const toolset = new MCPToolset({
 });
 const tools = await toolset.getTools();
 const orders = tools.find(({ name }) => name === 'list_orders');
-await forEverybody(() => orders.runAsync({ args: {} }));
+await forEverybody(() => orders.runAsync({ args: {}, toolContext: {} }));
 await toolset.close();

@@ -92,7 +92,7 @@ describe('agent frameworks: two people at once through one shared client', () =>
         timeout: 60_000,
         maxBuffer: 16 << 20,
       });
-      const { answers, requests } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as {
+      const { answers, requests } = JSON.parse(/^\{"answers".*$/m.exec(stdout)?.[0] ?? '') as {
         answers: [string, string][];
         requests: number;
       };
