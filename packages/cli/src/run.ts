@@ -4,6 +4,7 @@ import { registerAudit } from './commands/audit.ts';
 import { registerCanI } from './commands/can-i.ts';
 import { registerChat } from './commands/chat.ts';
 import { registerCompletion } from './commands/completion.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerExchanges } from './commands/exchanges.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerGet } from './commands/get.ts';
@@ -36,6 +37,7 @@ const commands: readonly Register[] = [
   registerUser,
   registerGrant,
   registerCanI,
+  registerDoctor,
   registerAudit,
   registerExchanges,
   registerMcp,

@@ -4,6 +4,7 @@ import type {
   AuditVerification,
   CanIResult,
   ExchangeList,
+  ExchangeTrial,
   Explanation,
   loginLinkView,
   MeView,
@@ -51,6 +52,8 @@ export interface Client extends Conversations {
   approveTools(server: T.Address, tools?: string[]): Promise<T.ResourceAt<'mcp-servers'>>;
   /** Lists the tools of a server again, now. */
   discoverTools(server: T.Address): Promise<T.ResourceAt<'mcp-servers'>>;
+  /** One exchange as oneself, through one of one's agents; the token is thrown away. */
+  testExchange(server: T.Address, options?: { agent?: string | undefined } & T.Call): Promise<ExchangeTrial>;
   setSecretValues(secret: T.Address, data: Record<string, string>): Promise<T.ResourceAt<'secrets'>>;
 
   principals(call?: T.Call): Promise<PrincipalView[]>;
@@ -98,6 +101,8 @@ export function createClient(options: ClientOptions): Client {
     approveTools: (server, tools) =>
       json('POST', `${at('mcp-servers', server)}/actions/approve-tools`, { body: tools ? { tools } : {} }),
     discoverTools: (server) => json('POST', `${at('mcp-servers', server)}/actions/test`),
+    testExchange: (server, { agent, ...call } = {}) =>
+      json('POST', `${at('mcp-servers', server)}/actions/test-exchange`, { query: { agent }, ...call }),
     setSecretValues: (secret, data) => json('PUT', `${at('secrets', secret)}/values`, { body: { data } }),
 
     principals: async (call) => (await json<T.Principals>('GET', '/principals', call)).items,

@@ -250,5 +250,26 @@ export type CanIResult = z.infer<typeof canIResult>;
 
 export const approveTools = z.strictObject({ tools: z.array(z.string()).exactOptional() });
 
+/** Through which of one's agents; the first that binds the server when left out. */
+export const trialQuery = z.strictObject({ agent: z.string().exactOptional() });
+/** What an exchange as the caller came to. Never the token. */
+export const exchangeTrial = z.strictObject({
+  ok: z.boolean(),
+  profile: z.string(),
+  asked: z.strictObject({ audience: z.array(z.string()), resource: z.array(z.string()), scopes: z.array(z.string()) }),
+  claims: z.record(z.string(), z.unknown()).exactOptional(),
+  ms: z.number().exactOptional(),
+  code: z.string().exactOptional(),
+  message: z.string().exactOptional(),
+  actBy: z.string().exactOptional(),
+  /** What to do about it, in one sentence. */
+  advice: z.string().exactOptional(),
+  deviation: z.string().exactOptional(),
+  service: z
+    .strictObject({ status: z.int(), error: z.string().exactOptional(), description: z.string().exactOptional() })
+    .exactOptional(),
+});
+export type ExchangeTrial = z.infer<typeof exchangeTrial>;
+
 /** Secrets are written here and never read back. */
 export const setSecret = z.strictObject({ data: z.record(z.string(), z.string()) });

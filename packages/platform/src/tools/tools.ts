@@ -1,5 +1,5 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
-import { type ExchangeView, milliseconds } from '@onbehalf/resources';
+import { type ExchangeTrial, type ExchangeView, milliseconds } from '@onbehalf/resources';
 import type { ForgetFilter } from '@onbehalf/token-exchange';
 import { Breaker } from './breaker.ts';
 import { type CatalogueOptions, createCatalogue } from './catalogue.ts';
@@ -8,7 +8,9 @@ import { explainFailure } from './failure.ts';
 import { type CallScope, callScope, outboundFetch } from './outbound.ts';
 import type { McpServer, ToolCall, ToolResult } from './ports.ts';
 import { resultText } from './result.ts';
+import { exchangeTarget } from './target.ts';
 import { createTokenServices, type TokenServicesOptions } from './token-services.ts';
+import { type TrialRequest, tryExchange } from './try-exchange.ts';
 
 export type ToolsOptions = Omit<CatalogueOptions, 'tokenServices'> & Omit<TokenServicesOptions, 'onView'>;
 
@@ -16,6 +18,8 @@ export interface Tools {
   /** Sends one call and returns what came back; every failure is a result with `isError`. Throws only when aborted. */
   call(call: ToolCall): Promise<ToolResult>;
   discover(serverUid: string): Promise<void>;
+  /** One exchange as the caller, without a call. */
+  tryExchange(request: TrialRequest): Promise<ExchangeTrial>;
   /** Drops exchanged tokens, and the connections that a session or a server had. */
   forget(filter: ForgetFilter & { server?: string }): void;
   /** Token exchanges, and client-credential requests, that reached for a token service. */
@@ -106,6 +110,7 @@ export function createTools(options: ToolsOptions): Tools {
   return {
     call,
     discover: catalogue.discover,
+    tryExchange: (request) => tryExchange(tokenServices, options.platform, request),
     forget(filter) {
       for (const exchange of tokenServices.all()) exchange.forget(filter);
       if (filter.session !== undefined) connections.end({ session: filter.session });
@@ -123,19 +128,6 @@ export function createTools(options: ToolsOptions): Tools {
       await catalogue.close();
       await connections.close();
     },
-  };
-}
-
-function exchangeTarget(server: McpServer, target: NonNullable<ToolCall['target']>) {
-  const stepUp = server.spec.auth?.allowOverride?.scopes ?? server.spec.auth?.scopes ?? [];
-  return {
-    audience: target.audience,
-    resource: target.resource,
-    scopes: target.scopes,
-    name: `${server.metadata.namespace ?? 'default'}/${server.metadata.name}`,
-    stepUpScopes: stepUp.filter((scope) => target.scopes.includes(scope)),
-    ...(server.spec.url !== undefined && { url: server.spec.url }),
-    ...(server.spec.auth?.allowExtraAudiences && { allowExtraAudiences: server.spec.auth.allowExtraAudiences }),
   };
 }
 

@@ -4,6 +4,7 @@ import { evidenceRoutes } from './evidence.ts';
 import { peopleRoutes } from './people.ts';
 import { resourceRoutes } from './resources.ts';
 import { sessionRoutes } from './sessions.ts';
+import { trialRoutes } from './trials.ts';
 
 /** Every route of the API. None can be written without saying what the policy is asked. */
 export const routes: readonly Route[] = [
@@ -11,5 +12,6 @@ export const routes: readonly Route[] = [
   ...sessionRoutes,
   ...peopleRoutes,
   ...evidenceRoutes,
+  ...trialRoutes,
   ...resourceRoutes,
 ];
