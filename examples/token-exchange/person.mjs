@@ -13,6 +13,9 @@ const JWT = 'urn:ietf:params:oauth:token-type:jwt';
 const given = JSON.parse(process.env.EXAMPLE ?? '{}');
 export const { url } = given;
 
+/** What a program wants to be told of exchanges. */
+export const hooks = {};
+
 const actor = SecretValue.of(given.agent.token);
 const exchange = createTokenExchange({
   tokenService: {
@@ -21,6 +24,7 @@ const exchange = createTokenExchange({
     profile: 'rfc8693',
     client: { auth: 'SecretBasic', id: 'platform', keyId: '1', secret: SecretValue.of(given.clientSecret) },
   },
+  hooks,
   actor: {
     identity: { iss: given.agent.iss, sub: given.agent.sub },
     fixedToken: actor,
