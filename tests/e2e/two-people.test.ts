@@ -144,6 +144,18 @@ spec: {to: {principal: {issuer: "${world.url}", subject: rita}}, on: {kind: Agen
     assert.equal((await world.as(root, 'POST', `${path}/messages`, { content: 'x' })).status, 404, 'Y6');
     assert.equal((await world.as(root, 'GET', `${path}/events`)).status, 403);
     assert.equal((await world.as(root, 'GET', `${path}/events?reason=incident`)).status, 200);
+    const { body: log } = await world.as<{ events: { type: string; data: { code?: string } }[] }>(
+      alice,
+      'GET',
+      `${path}/events?limit=500`,
+    );
+    assert.equal(log.events.at(-1)?.data.code, 'read_by_administrator', 'the owner is told in the conversation');
+    const { body: own } = await world.as<{ items: { reason?: string }[] }>(
+      alice,
+      'GET',
+      `/audit?session=${body.session}`,
+    );
+    assert.ok(own.items.some(({ reason }) => reason === 'your conversation was read by an administrator'));
   });
 
   test('a grant that is removed ends what runs, and what comes next is 404, at once', async () => {

@@ -25,6 +25,8 @@ export interface Runtime {
   events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
   follow(session: SessionView, after: number, signal: AbortSignal): AsyncIterable<SessionEvent>;
   clear(session: string): Promise<void>;
+  /** Tells the owner something in the session itself; not while a turn writes there. */
+  note(session: string, code: string, message: string): Promise<void>;
   reconsider(): void;
   drain(ms: number): Promise<void>;
   close(): void;
@@ -84,6 +86,16 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       const session = await sessions.get(id);
       if (session.turn) throw new RuntimeError('turn_running', 'a turn is running in this session: stop it first');
       await log.append({ session: id, turn: '', lastSeq: session.lastSeq }, [{ type: 'cleared', data: {} }]);
+    },
+    async note(id, code, message) {
+      const session = await sessions.get(id);
+      if (session.turn) return;
+      // Told once, not at every page that is read.
+      const [last] = await log.read(id, session.lastSeq - 1, 1);
+      if (last?.type === 'warning' && last.data.code === code) return;
+      await log.append({ session: id, turn: '', lastSeq: session.lastSeq }, [
+        { type: 'warning', data: { code, message } },
+      ]);
     },
     reconsider: turns.reconsider,
     drain: turns.drain,

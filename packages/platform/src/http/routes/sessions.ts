@@ -65,16 +65,32 @@ async function noteForeignReader(
   requestId: string,
 ) {
   if (caller.principal.issuer === session.owner.issuer && caller.principal.subject === session.owner.subject) return;
-  await services.audit.append({
+  const reader = { issuer: caller.principal.issuer, subject: caller.principal.subject };
+  const line = {
     type: 'decision',
     phase: 'single',
-    principal: { issuer: caller.principal.issuer, subject: caller.principal.subject },
     requestId,
     session: session.id,
     decision: 'allow',
     rule: 'admin',
+  } as const;
+  await services.audit.append({
+    ...line,
+    principal: reader,
     reason: `read somebody else's conversation: ${reason ?? ''}`,
   });
+  // The owner reads their own entries only, so they get one of their own.
+  await services.audit.append({
+    ...line,
+    principal: session.owner,
+    reason: 'your conversation was read by an administrator',
+    data: { by: reader, because: reason ?? null },
+  });
+  await services.runtime.note(
+    session.id,
+    'read_by_administrator',
+    `an administrator read this conversation: ${reason ?? ''}`,
+  );
 }
 
 const eventQuery = z.strictObject({
