@@ -8,12 +8,21 @@ import { SecretValue } from '@onbehalf/secret-value';
 import {
   type AgentRef,
   createTokenExchange,
+  privateKeyJwt,
   type SubjectSource,
   type Target,
   TokenExchangeError,
   type TokenServiceConfig,
 } from '@onbehalf/token-exchange';
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose';
+import {
+  createRemoteJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  exportJWK,
+  generateKeyPair,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose';
 import { type KeycloakLogin, signInAtKeycloak } from '../../examples/keycloak/sign-in.ts';
 import { type KeycloakToolServer, startKeycloakToolServer } from '../../examples/keycloak/tool-server.ts';
 import { hasKeycloak, type RunningKeycloak, setUpKeycloak, startKeycloak } from '../../tools/keycloak.ts';
@@ -172,6 +181,43 @@ describe('a real Keycloak', {
       await remove();
     });
 
+    test('a client with a key of its own: the assertion is made anew for each request', async () => {
+      const clientId = `agent-${crypto.randomUUID()}`;
+      const { publicKey, privateKey } = await generateKeyPair('ES256');
+      const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
+      const remove = remover(
+        await create('clients', {
+          clientId,
+          publicClient: false,
+          clientAuthenticatorType: 'client-jwt',
+          attributes: {
+            'standard.token.exchange.enabled': 'true',
+            'use.jwks.string': 'true',
+            'jwks.string': JSON.stringify({ keys: [jwk] }),
+            'token.endpoint.auth.signing.alg': 'ES256',
+          },
+          defaultClientScopes: ['basic', 'tool-servers'],
+        }),
+      );
+      const unmap = await mapAudience('portal', clientId);
+      const login = await signIn('bob');
+      const own = privateKeyJwt({ id: clientId, key: privateKey, keyId: 'k1' });
+      const exchange = createTokenExchange({ tokenService: { ...service(), clientPerAgent: [], client: own } });
+      for (const audience of ['orders', 'hr']) {
+        const token = await exchange.token({ subject: subject(login), target: target(audience) });
+        assert.deepEqual([token.claims?.azp, token.claims?.sub], [clientId, BOB]);
+      }
+      const { privateKey: another } = await generateKeyPair('ES256');
+      const wrong = privateKeyJwt({ id: clientId, key: another, keyId: 'k1' });
+      const refused = createTokenExchange({ tokenService: { ...service(), clientPerAgent: [], client: wrong } });
+      await assert.rejects(
+        refused.token({ subject: subject(login), target: target('orders') }),
+        refusedWith('invalid_client', 400, 'invalid_client'),
+      );
+      await unmap();
+      await remove();
+    });
+
     test('a login that ended is refused: the user must sign in again; others go on', async () => {
       const exchange = createTokenExchange({ tokenService: service() });
       const other = await signIn('alice');
@@ -246,6 +292,21 @@ describe('a real Keycloak', {
     const response = await fetch(address, { method: 'DELETE', headers: { authorization } });
     assert.equal(response.status, 204);
   };
+
+  /** Puts a client into the `aud` of tokens that people sign in for. */
+  async function mapAudience(clientId: string, audience: string) {
+    const response = await fetch(`${keycloak.url}/admin/realms/office/clients?clientId=${clientId}`, {
+      headers: { authorization: `Bearer ${await keycloak.adminToken()}` },
+    });
+    const [found] = (await response.json()) as { id: string }[];
+    const address = await create(`clients/${found?.id}/protocol-mappers/models`, {
+      name: audience,
+      protocol: 'openid-connect',
+      protocolMapper: 'oidc-audience-mapper',
+      config: { 'included.client.audience': audience, 'access.token.claim': 'true' },
+    });
+    return remover(address);
+  }
 
   async function addKey() {
     const address = await create('components', {
