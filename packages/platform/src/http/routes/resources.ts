@@ -17,8 +17,10 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { StoredResource } from '../../store/index.ts';
 import { HttpProblem } from '../problems.ts';
+import { decideRemoval } from '../resources/permit.ts';
+import type { Placed } from '../resources/placed.ts';
 import { viewOf } from '../resources/view.ts';
-import { decideRemoval, type Placed, removeResource, writeResources } from '../resources/write.ts';
+import { removeResource, writeResources } from '../resources/write.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
