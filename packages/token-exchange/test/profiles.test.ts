@@ -338,3 +338,14 @@ test('Auth0 and the embedded service name five agents at most; Dex needs its con
   );
   assert.equal(dexSubject('2342749', 'github'), 'CgcyMzQyNzQ5EgZnaXRodWI');
 });
+
+test('a profile that is not known is refused when it is configured, and those that are known are named', () => {
+  for (const profile of ['keyclock', '__proto__', '', 'KEYCLOAK'])
+    assert.throws(
+      () =>
+        createTokenExchange({
+          tokenService: { name: 's', issuer: 'https://sts.example', client, profile: profile as ProfileName },
+        }),
+      (error) => refusedAs('invalid_request_configuration')(error) && /rfc8693, onbehalf, keycloak/.test(String(error)),
+    );
+});

@@ -24,6 +24,10 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
 /** Chosen by name; nothing is guessed from what a server looks like. */
 export function profileOf(name: ProfileName): Profile {
   const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined;
-  if (profile === undefined) throw misconfigured(`the profile ${JSON.stringify(name)} is not known`);
+  if (profile === undefined) {
+    throw misconfigured(
+      `the profile ${JSON.stringify(name)} is not known: use one of ${Object.keys(profiles).join(', ')}`,
+    );
+  }
   return profile;
 }
