@@ -46,6 +46,7 @@ export async function setUpKeycloak(): Promise<void> {
     await rm(archive);
     await run(join(building, 'bin', 'kc.sh'), ['build', '--db=dev-file'], { ...options, env: environment() });
     await writeFile(join(building, '.ready'), VERSION);
+    if (hasKeycloak()) return;
     await rm(home, { recursive: true, force: true });
     await rename(building, home);
   } finally {
@@ -86,7 +87,10 @@ async function preparedDatabase(content: Buffer, realm: string, port: number): P
     await writeFile(join(imports, 'realm.json'), content);
     const first = await launch(port, building, realm, ['--import-realm']);
     await first.stop();
-    await rename(building, folder);
+    await rename(building, folder).catch((error: unknown) => {
+      // Another run was first, with the same realm.
+      if (!existsSync(file)) throw error;
+    });
   } finally {
     await rm(building, { recursive: true, force: true });
   }
