@@ -37,6 +37,7 @@ export const keycloak: Profile = {
   codeOf(failure) {
     const { status, error, description = '' } = failure;
     if (status === 401) return 'invalid_client';
+    if (/token exchange is not enabled/i.test(description)) return 'unauthorized_client';
     const aboutAudience = /audience/i.test(description);
     if (aboutAudience && (error === 'invalid_request' || error === 'invalid_client')) return 'invalid_target';
     return standardCode(failure);
