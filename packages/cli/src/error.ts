@@ -58,8 +58,8 @@ const NEXT: Partial<Record<CliErrorCode, string>> = {
   not_found: 'onbehalf get KIND',
 };
 
-/** The one place where an error gets its exit code. */
-export function explainError(error: unknown, interrupted: boolean): Explained {
+/** The one place where an error gets its exit code. `help`: what to read when the command line itself is wrong. */
+export function explainError(error: unknown, interrupted: boolean, help = 'onbehalf --help'): Explained {
   if (interrupted) return { exit: EXIT.interrupted, code: 'interrupted', message: 'interrupted' };
   if (error instanceof CliError)
     return {
@@ -81,7 +81,7 @@ export function explainError(error: unknown, interrupted: boolean): Explained {
     };
   }
   if (error instanceof CommanderError)
-    return { exit: EXIT.usage, code: 'usage', message: usageText(error), next: 'onbehalf --help' };
+    return { exit: EXIT.usage, code: 'usage', message: usageText(error), next: help };
   return { exit: EXIT.failure, code: 'failure', message: error instanceof Error ? error.message : String(error) };
 }
 

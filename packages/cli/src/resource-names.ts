@@ -28,9 +28,9 @@ export interface Target {
 export function requireTarget(word: string, name: string | undefined, globals: Globals): Target {
   const [kindText = '', rest] = word.split('/', 2);
   const named = rest ?? name;
+  const kind = requireKind(kindText);
   if (named === undefined || named === '')
     throw new CliError('usage', `${word}: which one? Write KIND/NAME`, `onbehalf get ${kindText}`);
-  const kind = requireKind(kindText);
   const address = requireAddress(named, globals);
   return { kind, ...address, address };
 }

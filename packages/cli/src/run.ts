@@ -88,7 +88,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
     // Help that nobody asked for has said what is wrong.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
-    const explained = explainError(error, io.signal.aborted);
+    const explained = explainError(error, io.signal.aborted, helpFor(program, argv));
     const style = styler(io, io.stderr);
     io.stderr.write(`${style('red', 'error:')} ${printable(explained.message)}\n`);
     for (const { file, line, path, message } of explained.errors ?? [])
@@ -97,6 +97,16 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (wantsJson(argv)) io.stderr.write(`${json({ error: explained })}\n`);
     return explained.exit;
   }
+}
+
+/** The help of the command that was meant, as far as the words name one. */
+function helpFor(program: Command, argv: readonly string[]): string {
+  const path = [program];
+  for (const word of argv) {
+    const next = path.at(-1)?.commands.find((command) => command.name() === word);
+    if (next) path.push(next);
+  }
+  return `${path.map((command) => command.name()).join(' ')} --help`;
 }
 
 /** Also where the command line could not be parsed as a whole. */

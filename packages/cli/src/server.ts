@@ -39,7 +39,7 @@ export function dataDirectory(io: Io, selection: Selection): string {
   if (said !== undefined && said !== '') return resolve(io.cwd, said);
   const demo = join(io.cwd, '.onbehalf');
   if (existsSync(join(demo, 'admin.sock'))) return demo;
-  return join(io.env.XDG_DATA_HOME ?? join(io.env.HOME ?? homedir(), '.local', 'share'), 'onbehalf');
+  return join(io.env.XDG_DATA_HOME || join(io.env.HOME ?? homedir(), '.local', 'share'), 'onbehalf');
 }
 
 /** `administrative`: what needs the local socket, or is usually done over it, uses it where it is. */

@@ -21,9 +21,9 @@ export interface StoredLogin {
 const STALE_LOCK_MS = 30_000;
 const LOCK_WAIT_MS = 15_000;
 
-/** A file per server in the XDG configuration directory. */
+/** A file per server in the XDG configuration directory. As the XDG specification has it, empty is not set. */
 export function tokenFile(io: Pick<Io, 'env'>, server: string): string {
-  const config = io.env.XDG_CONFIG_HOME ?? join(io.env.HOME ?? homedir(), '.config');
+  const config = io.env.XDG_CONFIG_HOME || join(io.env.HOME ?? homedir(), '.config');
   return join(config, 'onbehalf', 'logins', `${encodeURIComponent(server)}.json`);
 }
 

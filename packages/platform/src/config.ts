@@ -167,7 +167,7 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
   const secrets = readSecrets(env, fromFile, problems);
   const typed = values as Values;
   const dataDir = resolve(
-    typed.dataDir ?? join(env.XDG_DATA_HOME ?? join(env.HOME ?? homedir(), '.local', 'share'), 'onbehalf'),
+    typed.dataDir ?? join(env.XDG_DATA_HOME || join(env.HOME ?? homedir(), '.local', 'share'), 'onbehalf'),
   );
   const publicUrl = (typed.publicUrl ?? `http://localhost:${typed.port}`).replace(/\/$/, '');
   problems.push(...exposureProblems(typed, publicUrl));

@@ -187,7 +187,11 @@ export const createPrincipal = z.strictObject({
   name: z.string().min(1).max(200).exactOptional(),
   email: z.email().exactOptional(),
   role: z.enum(roles).exactOptional(),
-  password: z.string().min(12).max(1_024).exactOptional(),
+  password: z
+    .string()
+    .min(12, 'must have at least 12 characters')
+    .max(256, 'must have at most 256 characters')
+    .exactOptional(),
 });
 export const changePrincipal = z.strictObject({
   issuer: z.string(),
@@ -212,6 +216,7 @@ export const exchangeEntry = exchangeView.extend({
 export type ExchangeEntry = z.infer<typeof exchangeEntry>;
 export const exchangeList = z.strictObject({
   items: z.array(exchangeEntry),
+  /** Of the whole installation for AUDITOR and ADMIN, else of the entries shown. */
   tokenServiceRequests: z.int(),
   workloadTokenRequests: z.int(),
   /** For AUDITOR and ADMIN: what arrived at the embedded token service itself. */

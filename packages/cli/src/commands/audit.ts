@@ -55,6 +55,7 @@ export const registerAudit: Register = (program, act) => {
   audit
     .command('trace <turn>')
     .summary('everything that belongs to one turn, in order')
+    .description('Everything that belongs to one turn, in order. TURN: as `audit ls -o wide` and `invoke` show it.')
     .addHelpText('after', examples('audit trace 8c2f…', 'audit trace 8c2f… -o json'))
     .action(
       act<object, [string]>(async ({ out, server }, _options, turn) => {

@@ -105,7 +105,7 @@ function explanationText({ agent, model, tools, callers }: Explanation): string 
   );
   return [
     `Agent ${agent.namespace}/${agent.name}: ${agent.type}${agent.enabled ? '' : ', switched off'}`,
-    `Model: ${model ? oneLine(`${model.name} (${model.provider} ${model.model})${model.problem ? `: ${model.problem}` : ''}`) : 'none'}`,
+    `Model: ${model ? oneLine(`${model.name}${model.provider ? ` (${model.provider} ${model.model})` : ''}${model.problem ? `: ${model.problem}` : ''}`) : 'none'}`,
     '',
     ...(rows.length > 0 ? table([head, ...rows]) : ['It has no tools.']),
     '',

@@ -50,7 +50,9 @@ async function invoke(task: Task, options: Options, name: string): Promise<void>
   const transcript = createTranscript(io, out);
   const asText = out.format === 'table' || out.format === 'wide';
   const idempotencyKey = randomUUID();
+  let turn = '';
   const onEvent = (event: SessionEvent) => {
+    turn = event.turn;
     if (options.stream && out.format === 'jsonl') return out.line(json(event));
     // Without --stream an answer is printed whole.
     if (asText && (options.stream || event.type !== 'delta')) transcript(event);
@@ -65,7 +67,7 @@ async function invoke(task: Task, options: Options, name: string): Promise<void>
   // The same message with the same key: its outcome, not another turn.
   if (!asText && !options.stream)
     out.one(await client.sendMessage(agent, session, content, { idempotencyKey, signal }), session, () => '');
-  out.hint(`session ${session}`);
+  out.hint(`session ${session}, turn ${turn}`);
   requireCompleted(end);
 }
 
