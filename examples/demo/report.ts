@@ -4,6 +4,8 @@ export interface DemoTurn {
   agent: string;
   session: string;
   state: string;
+  /** Why it did not end well. */
+  problem?: string | undefined;
   text: string;
   /** Exchanges that the token service had seen when this turn began. */
   exchangesBefore: number;
@@ -50,7 +52,12 @@ export function problemsOf(
   const [alice, bob] = turns;
   const pairs = new Set<string>();
   for (const turn of turns) {
-    check(turn.state === 'completed', `the turn of ${turn.user} ended ${turn.state}`);
+    check(
+      turn.state === 'completed',
+      `the turn of ${turn.user} ended ${turn.state}${turn.problem === undefined ? '' : `: ${turn.problem}`}`,
+    );
+    // One cause, one line: the rest would only follow from it.
+    if (turn.state !== 'completed') continue;
     const servers = new Set<string>();
     for (const call of turn.toolCalls) {
       const { seenByServer: seen } = call;
@@ -69,7 +76,8 @@ export function problemsOf(
     check(turn.toolCalls.length > servers.size, `${turn.user} called no server twice`);
   }
   const audiences = new Set(turns.flatMap((turn) => turn.toolCalls.map((call) => String(call.seenByServer?.aud))));
-  check(audiences.size === 2, 'the two servers do not differ in aud');
+  const completed = turns.every(({ state }) => state === 'completed');
+  check(!completed || audiences.size === 2, 'the two servers do not differ in aud');
   check(alice?.session !== bob?.session, 'the two people share a session');
   check(alice?.exchangesBefore === 0, 'something was exchanged before the first tool call');
   check(

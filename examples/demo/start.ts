@@ -5,7 +5,7 @@
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { explainStart, up } from '@onbehalf/platform/up';
 import type { TurnResult } from '@onbehalf/resources';
@@ -75,7 +75,7 @@ async function main(): Promise<number> {
   say(`Tool servers, each its own program: ${orders.url} and ${hr.url}`);
 
   const { LITELLM_BASE_URL: _url, LITELLM_MASTER_KEY: _key, LITELLM_MODEL: _model, ...plain } = process.env;
-  const server = await up({
+  const options: Parameters<typeof up>[0] = {
     flags: { port, dataDir, publicUrl: issuer, ...(values.host !== undefined && { host: values.host }) },
     env: {
       ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32',
@@ -83,8 +83,13 @@ async function main(): Promise<number> {
       ...(withLitellm ? process.env : plain),
     },
     print: say,
-  });
-  cleanups.push(server.close);
+  };
+  let server = await up(options);
+  cleanups.push(() => server.close());
+  if (withLitellm && (await dropDemoPlanner(server.adminSocket))) {
+    await server.close();
+    server = await up(options);
+  }
   const readyMs = Math.round(performance.now() - started);
   say(`Ready on ${server.url} after ${readyMs} ms`);
   await prepare(server.adminSocket, server.url, { orders, hr }, withLitellm);
@@ -135,14 +140,25 @@ async function main(): Promise<number> {
   say(`Console: ${server.url}/ui/ . Sign in with one of these links (10 minutes, one use):`);
   for (const { subject, role } of USERS)
     say(`  ${`${subject} (${role})`.padEnd(19)} ${await loginLink(server.adminSocket, subject)}`);
-  say('Another link: npx onbehalf login-link --user alice --data-dir .onbehalf');
-  say('Ctrl-C ends everything that was started here.');
+  say(`Another link: npx onbehalf login-link --user alice --data-dir ${relative(process.cwd(), dataDir) || '.'}`);
+  say('What to try next: "Use it" in README.md. Ctrl-C ends everything that was started here.');
   await new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
   });
   await cleanUp();
   return 0;
+}
+
+/** An earlier start without LiteLLM has left its own ModelConfig, which the one of the environment never replaces. */
+async function dropDemoPlanner(socket: string): Promise<boolean> {
+  const path = '/model-configs/default';
+  const { status, body } = await adminCall<{ spec?: { provider?: string } }>(socket, 'GET', path);
+  if (status !== 200 || body.spec?.provider !== 'Demo') return false;
+  const dropped = await adminCall<{ detail?: string }>(socket, 'DELETE', path);
+  if (dropped.status >= 300) throw new Error(`the demo planner could not be replaced: ${dropped.body?.detail ?? ''}`);
+  say('The demo planner of an earlier start makes way for LiteLLM.');
+  return true;
 }
 
 /** The demo's people and resources. A second start finds everything as it was. */
@@ -210,6 +226,7 @@ function describe(
     agent: 'default/assistant',
     session: result.session,
     state: result.state,
+    ...(result.message !== undefined && { problem: result.message }),
     text: result.text,
     exchangesBefore,
     toolCalls: result.toolCalls.map((call) => {

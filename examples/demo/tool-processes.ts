@@ -25,7 +25,15 @@ export async function startToolProcess(name: ToolProcess['name'], issuer: string
     complaint += chunk.toString();
   });
   const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', () => reject(new Error(complaint.trim() || `${name} did not start`)));
+    child.once('exit', () =>
+      reject(
+        new Error(
+          complaint.includes('is in use')
+            ? `${complaint.trim()}: the demo seems to run already, here or from another folder. End it with Ctrl-C there, and start again.`
+            : complaint.trim() || `${name} did not start`,
+        ),
+      ),
+    );
     if (!child.stdout) throw new Error('the child has no output');
     createInterface(child.stdout).on('line', (line) => {
       const message = JSON.parse(line) as { listening?: string; seen?: Seen };
