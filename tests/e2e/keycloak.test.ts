@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { ExchangeTrial, TurnResult } from '@onbehalf/resources';
+import type { TurnResult } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import {
   type AgentRef,
@@ -24,9 +24,9 @@ import {
   jwtVerify,
 } from 'jose';
 import { type KeycloakLogin, signInAtKeycloak } from '../../examples/keycloak/sign-in.ts';
-import { type KeycloakToolServer, startKeycloakToolServer } from '../../examples/keycloak/tool-server.ts';
 import { hasKeycloak, type RunningKeycloak, setUpKeycloak, startKeycloak } from '../../tools/keycloak.ts';
-import { freePort, startWorld, type World } from './world.ts';
+import { type SeenAtServers, startOurServer } from './keycloak-world.ts';
+import { freePort, type World } from './world.ts';
 
 const EXAMPLE = join(import.meta.dirname, '..', '..', 'examples', 'keycloak');
 const ALICE = '11111111-1111-4111-8111-111111111111';
@@ -333,43 +333,17 @@ describe('a real Keycloak', {
 
   describe('with our server in front', () => {
     let world: World;
-    const servers: KeycloakToolServer[] = [];
-    const seen: Record<'orders' | 'hr' | 'payroll', JWTPayload[]> = { orders: [], hr: [], payroll: [] };
+    let ours: Awaited<ReturnType<typeof startOurServer>>;
+    const seen: SeenAtServers = { orders: [], hr: [], payroll: [] };
     const logins = new Map<string, KeycloakLogin>();
     const tokenOf = (name: string) => logins.get(name)?.accessToken ?? '';
 
     before(async () => {
-      world = await startWorld({ bare: true });
-      const start = async (audience: keyof typeof seen, name: string, description: string) => {
-        const server = await startKeycloakToolServer({
-          issuer,
-          audience,
-          agents: ['agent-assistant'],
-          tool: { name, description, answer: (person) => ({ [audience]: `of ${person}` }) },
-          onSeen: (claims) => seen[audience].push(claims),
-        });
-        servers.push(server);
-        return server.url;
-      };
-      const yaml = (await readFile(join(EXAMPLE, 'onbehalf.yaml'), 'utf8'))
-        .replaceAll('http://127.0.0.1:8080', keycloak.url)
-        .replaceAll('http://127.0.0.1:9301/mcp', await start('orders', 'list_orders', 'Lists the orders of a person'))
-        .replaceAll('http://127.0.0.1:9302/mcp', await start('hr', 'get_balance', 'Shows vacation days left'))
-        .replaceAll('http://127.0.0.1:9303/mcp', await start('payroll', 'get_salary', 'Shows the salary of a person'))
-        .replaceAll('http://127.0.0.1:9201/mcp', world.orders.url)
-        .replaceAll('http://127.0.0.1:9202/mcp', world.hr.url);
-      const applied = await world.apply(yaml);
-      assert.equal(applied.status, 200, JSON.stringify(applied.body));
-      for (const name of ['orders', 'hr', 'payroll', 'shop', 'leave']) {
-        const tested = await world.admin('POST', `/mcp-servers/${name}/actions/test`);
-        assert.equal(tested.status, 200, JSON.stringify(tested.body));
-      }
+      ours = await startOurServer(keycloak.url, seen);
+      world = ours.world;
       for (const name of ['alice', 'bob']) logins.set(name, await signIn(name));
     });
-    after(async () => {
-      for (const server of servers) await server.close();
-      await world?.[Symbol.asyncDispose]();
-    });
+    after(() => ours?.close());
 
     async function say(agent: string, token: string, content: string, session?: string) {
       const opened =
@@ -479,79 +453,6 @@ describe('a real Keycloak', {
       const { body } = await say('assistant', login.accessToken, 'show my vacation days balance', first.session);
       assert.match(JSON.stringify(body), /subject_rejected|awaiting_auth/, JSON.stringify(body));
       assert.equal(seen.hr.length, calls);
-    });
-
-    /** The Admin REST API of the realm. */
-    async function realm<T>(method: string, path: string, body?: unknown): Promise<T> {
-      const response = await fetch(`${keycloak.url}/admin/realms/office${path}`, {
-        method,
-        headers: { authorization: `Bearer ${await keycloak.adminToken()}`, 'content-type': 'application/json' },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-      return (text === '' ? undefined : JSON.parse(text)) as T;
-    }
-
-    test('what is missing at Keycloak is named, one thing after the other taken away and put back', async () => {
-      interface Named {
-        id: string;
-        name?: string;
-        clientId?: string;
-        attributes?: Record<string, string>;
-      }
-      const clients = await realm<Named[]>('GET', '/clients');
-      const scopes = await realm<Named[]>('GET', '/client-scopes');
-      const idOf = (all: Named[], name: string) =>
-        all.find((one) => one.clientId === name || one.name === name) ?? assert.fail(name);
-      const requester = idOf(clients, 'agent-assistant');
-      const orders = idOf(clients, 'orders');
-      const mapperTakenAway = async (scope: string, mapper: string) => {
-        const path = `/client-scopes/${idOf(scopes, scope).id}/protocol-mappers/models`;
-        const { id, ...found } = idOf(await realm<Named[]>('GET', path), mapper);
-        await realm('DELETE', `${path}/${id}`);
-        return () => realm('POST', path, found);
-      };
-      const clientChanged = async (client: Named, change: Record<string, unknown>) => {
-        const before = await realm<Record<string, unknown>>('GET', `/clients/${client.id}`);
-        await realm('PUT', `/clients/${client.id}`, { ...before, ...change });
-        return () => realm('PUT', `/clients/${client.id}`, before);
-      };
-      const cases: [takeAway: () => Promise<() => Promise<unknown>>, advice: RegExp][] = [
-        [
-          () => mapperTakenAway('tool-servers', 'audience orders'),
-          /default scope with an audience mapper for this audience/,
-        ],
-        [() => mapperTakenAway('exchangeable', 'audience agent-assistant'), /subject token's `aud`/],
-        [
-          () =>
-            clientChanged(requester, {
-              attributes: { ...requester.attributes, 'standard.token.exchange.enabled': 'false' },
-            }),
-          /"Standard token exchange" on at this client/,
-        ],
-        [() => clientChanged(requester, { secret: 'another-secret' }), /client id and its secret/],
-        [() => clientChanged(orders, { clientId: 'orders-renamed' }), /create a client whose id is this audience/],
-      ];
-      const trial = async () =>
-        (
-          await world.as<ExchangeTrial>(
-            (
-              await signIn('alice')
-            ).accessToken,
-            'POST',
-            '/mcp-servers/orders/actions/test-exchange?agent=assistant',
-          )
-        ).body;
-      assert.equal((await trial()).ok, true, JSON.stringify(await trial()));
-      for (const [takeAway, advice] of cases) {
-        const putBack = await takeAway();
-        const found = await trial();
-        await putBack();
-        assert.match(found.advice ?? '', advice, JSON.stringify(found));
-        assert.equal(found.actBy, 'administrator');
-      }
-      assert.equal((await trial()).ok, true, 'everything was put back');
     });
   });
 });

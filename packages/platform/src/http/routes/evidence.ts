@@ -78,12 +78,20 @@ const exchanges = route<undefined, z.infer<typeof exchangeQuery>>({
         }),
       )
       .filter((entry) => query.server === undefined || entry.server === query.server);
-    const counts = tools.counts();
+    if (SEES_ALL.has(caller.principal.role)) {
+      const counts = tools.counts();
+      return {
+        items,
+        tokenServiceRequests: counts.exchanges,
+        workloadTokenRequests: counts.workloads,
+        embedded: services.identity.counts(),
+      };
+    }
+    // How much others do is not theirs to see.
     return {
       items,
-      tokenServiceRequests: counts.exchanges,
-      workloadTokenRequests: counts.workloads,
-      ...(SEES_ALL.has(caller.principal.role) && { embedded: services.identity.counts() }),
+      tokenServiceRequests: items.filter(({ result }) => result === 'exchanged').length,
+      workloadTokenRequests: 0,
     };
   },
 });
