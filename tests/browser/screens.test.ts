@@ -233,7 +233,7 @@ spec:
   issuer: http://127.0.0.1:1
   endpoint: http://127.0.0.1:1/token
   profile: rfc8693
-  client: {id: onbehalf, auth: SecretBasic, secretRef: {name: broken, key: secret}}
+  client: {id: onbehalf, auth: SecretBasic, secretRef: {name: broken, namespace: default, key: secret}}
 ---
 apiVersion: onbehalf.dev/v1alpha1
 kind: Secret

@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { principalRef } from './metadata.ts';
-import { consumers, dnsLabel, duration, httpUrl, reference, resourceUri, secretReference, tls } from './primitives.ts';
+import {
+  clusterSecretReference,
+  consumers,
+  dnsLabel,
+  duration,
+  httpUrl,
+  reference,
+  resourceUri,
+  tls,
+} from './primitives.ts';
 
 export const exchangeProfiles = [
   'rfc8693',
@@ -17,8 +26,8 @@ const client = z
   .strictObject({
     id: z.string().min(1),
     auth: z.enum(['SecretBasic', 'SecretPost', 'PrivateKeyJwt', 'WorkloadToken']),
-    secretRef: secretReference.exactOptional(),
-    keyRef: secretReference.exactOptional(),
+    secretRef: clusterSecretReference.exactOptional(),
+    keyRef: clusterSecretReference.exactOptional(),
     tokenFile: z.string().min(1).exactOptional(),
   })
   .superRefine((value, context) => {
@@ -122,8 +131,8 @@ export const trustedIssuerSpec = z
     leeway: duration.exactOptional(),
     legacyHs256: z
       .strictObject({
-        secretRef: secretReference,
-        previousSecretRef: secretReference.exactOptional(),
+        secretRef: clusterSecretReference,
+        previousSecretRef: clusterSecretReference.exactOptional(),
         lowercaseSecret: z.boolean().exactOptional(),
         mintSubject: z.boolean().exactOptional(),
       })

@@ -26,6 +26,12 @@ export const secretReference = z
   });
 export type SecretReference = z.infer<typeof secretReference>;
 
+/** The same from a cluster-scoped kind, which has no namespace of its own. */
+export const clusterSecretReference = secretReference.refine(
+  (ref) => ref.name === undefined || ref.namespace !== undefined,
+  { path: ['namespace'], message: 'is needed here: this kind is cluster-scoped, the Secret is not' },
+);
+
 export const consumers = z.strictObject({
   from: z.enum(['Same', 'All', 'Selector']).exactOptional(),
   selector: z.strictObject({ matchLabels: z.record(z.string(), z.string()) }).exactOptional(),

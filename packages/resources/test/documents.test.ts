@@ -71,6 +71,13 @@ const mistakes: [name: string, text: string, line: number, path: string, says: R
     /cluster-scoped/,
   ],
   [
+    'a Secret of no namespace in a cluster-scoped kind',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: TokenService\nmetadata: {name: t}\nspec: {issuer: https://i.example, profile: rfc8693, client: {id: c, auth: SecretBasic, secretRef: {name: s, key: k}}}',
+    4,
+    'spec.client.secretRef.namespace',
+    /cluster-scoped/,
+  ],
+  [
     'a reserved header',
     `${server('{}')}\n  headers: [{name: Authorization, value: x}]`,
     7,
