@@ -125,7 +125,9 @@ describe('two people in two browsers', { skip: withoutChromium }, () => {
     const list = page.getByRole('complementary');
     await list.getByRole('button', { name: /^More about/ }).click();
     await page.getByRole('menuitem', { name: 'Rename' }).click();
-    await page.getByRole('textbox', { name: 'New name' }).fill('Orders of autumn');
+    await page.getByRole('textbox', { name: 'New name' }).waitFor();
+    // Key by key, as a person does: what is typed replaces the old name, and nothing selects it again meanwhile.
+    await page.keyboard.type('Orders of autumn');
     await page.keyboard.press('Enter');
     await list.getByRole('link', { name: /Orders of autumn/ }).waitFor();
     await page.getByRole('searchbox', { name: 'Search your conversations' }).fill('winter');

@@ -3,7 +3,7 @@ import type { SessionView } from '@onbehalf/resources';
 import { useMutation } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { Ellipsis, Pencil, Trash2 } from 'lucide-react';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { agentAddress } from '../api/address.ts';
 import { client, queryClient } from '../api/client.ts';
 import { Dot } from '../ui/badge.tsx';
@@ -104,6 +104,9 @@ export function SessionItem({ session }: { session: SessionView }) {
 
 function RenameForm({ name, onDone }: { name: string; onDone: (title: string | undefined) => void }) {
   const [title, setTitle] = useState(name);
+  const field = useRef<HTMLInputElement>(null);
+  // Once: a name that is selected again at every letter keeps the last letter alone.
+  useEffect(() => field.current?.select(), []);
   return (
     <form
       onSubmit={(event) => {
@@ -115,7 +118,7 @@ function RenameForm({ name, onDone }: { name: string; onDone: (title: string | u
         aria-label="New name"
         value={title}
         maxLength={200}
-        ref={(field) => field?.select()}
+        ref={field}
         onChange={(event) => setTitle(event.target.value)}
         onKeyDown={(event) => event.key === 'Escape' && onDone(undefined)}
         onBlur={() => onDone(title.trim() === '' ? undefined : title.trim())}

@@ -6,7 +6,7 @@ import { ResultBadge } from './result-badge.tsx';
 import type { ExchangeSearch } from './search.ts';
 
 const GRID =
-  'lg:grid lg:grid-cols-[4.5rem_minmax(0,1.1fr)_minmax(0,1.15fr)_minmax(0,1.6fr)_minmax(0,1.1fr)_5.5rem] lg:items-center lg:gap-4';
+  'lg:grid lg:grid-cols-[4.5rem_minmax(0,1.1fr)_minmax(0,1.15fr)_minmax(0,1.6fr)_minmax(9.75rem,1.1fr)_5rem] lg:items-center lg:gap-4';
 
 export function ExchangeRowHead() {
   return (
