@@ -290,6 +290,39 @@ spec: {to: {principal: {issuer: "${world.url}", subject: alice}}, on: {kind: Age
     assert.equal(kept.lastSeq, 0, 'a refused message left something behind');
   });
 
+  test('what cannot run in this version is accepted, and says so', async () => {
+    const documents = [
+      {
+        apiVersion: 'onbehalf.dev/v1alpha1',
+        kind: 'ModelConfig',
+        metadata: { name: 'claude' },
+        spec: { provider: 'Anthropic', model: 'm' },
+      },
+      {
+        apiVersion: 'onbehalf.dev/v1alpha1',
+        kind: 'Agent',
+        metadata: { name: 'theirs' },
+        spec: { type: 'BYO', byo: { endpoint: 'https://agent.example' } },
+      },
+      {
+        apiVersion: 'onbehalf.dev/v1alpha1',
+        kind: 'RemoteMCPServer',
+        metadata: { name: 'local' },
+        spec: { protocol: 'Stdio', stdio: { command: ['tool'] } },
+      },
+    ];
+    assert.equal((await world.as(root, 'POST', '/apply', { documents })).status, 200);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    for (const path of ['/model-configs/claude', '/agents/theirs', '/mcp-servers/local']) {
+      const { body } = await world.as<{ status: { conditions: { type: string; reason: string }[] } }>(
+        root,
+        'GET',
+        path,
+      );
+      assert.equal(body.status.conditions.find(({ type }) => type === 'Ready')?.reason, 'NotSupported', path);
+    }
+  });
+
   test("the older front end's way to make an agent is a 400 that shows the new form", async () => {
     const answer = await world.as(root, 'POST', '/agents', { name: 'old', modelType: 'gpt-4o' });
     assert.equal(answer.status, 400);

@@ -14,4 +14,4 @@ export {
   type ModelTool,
   type ModelToolCall,
 } from './messages.ts';
-export { createModels, type Models, type ModelsOptions } from './models.ts';
+export { createModels, hasClient, type Models, type ModelsOptions } from './models.ts';

@@ -31,6 +31,9 @@ const CHAT_COMPLETIONS: Partial<Record<ModelConfigSpec['provider'], string | und
   OpenAI: 'https://api.openai.com/v1',
 };
 
+/** Whether this version has a client for the provider. */
+export const hasClient = (provider: ModelConfigSpec['provider']) => provider === 'Demo' || provider in CHAT_COMPLETIONS;
+
 export function createModels(options: ModelsOptions): Models {
   const clients = new Map<string, { version: string; client: ModelClient }>();
 
@@ -120,7 +123,7 @@ export function createModels(options: ModelsOptions): Models {
 function baseUrlOf(spec: ModelConfigSpec): string {
   const configured = spec.openAICompatible?.baseUrl ?? spec.ollama?.baseUrl ?? spec.openAI?.baseUrl;
   const baseUrl = configured ?? CHAT_COMPLETIONS[spec.provider];
-  if (!(spec.provider in CHAT_COMPLETIONS) || baseUrl === undefined)
+  if (!hasClient(spec.provider) || baseUrl === undefined)
     throw new ModelError('model_unsupported', `this version has no client for the provider ${spec.provider}`);
   return baseUrl;
 }

@@ -1,4 +1,5 @@
 import { type Condition, type Resource, setCondition } from '@onbehalf/resources';
+import { hasClient } from '../../models/index.ts';
 import type { StoredResource } from '../../store/index.ts';
 import type { Services } from '../services.ts';
 import { admission, referencesOf, resolve } from './references.ts';
@@ -37,7 +38,20 @@ export function computeConditions(services: Services, resource: StoredResource):
       runs ? (problems[0] ?? 'can be talked to').slice(0, 1_000) : 'agents of type BYO do not run in this version',
     );
   }
+  if (resource.kind === 'ModelConfig') {
+    const runs = hasClient(resource.spec.provider);
+    set(
+      'Ready',
+      runs && problems.length === 0,
+      !runs ? 'NotSupported' : problems.length > 0 ? 'WaitsForReferences' : 'Ready',
+      runs
+        ? (problems[0] ?? 'can be used').slice(0, 1_000)
+        : `this version has no client for the provider ${resource.spec.provider}`,
+    );
+  }
   if (resource.kind === 'RemoteMCPServer') {
+    if (resource.spec.protocol === 'Stdio')
+      set('Ready', false, 'NotSupported', 'stdio servers do not run in this version');
     const delegation = delegationOf(services, resource);
     if (delegation !== undefined)
       set(
