@@ -48,11 +48,7 @@ export function Gate({ children }: { children: ReactNode }) {
   if (!data || forbidden)
     return (
       <main className="grid min-h-dvh place-items-center">
-        {forbidden ? (
-          <Inactive message={error.message} signOut={() => signOut.mutate()} />
-        ) : (
-          <ErrorState error={error} retry={() => refetch()} />
-        )}
+        {forbidden ? <Inactive message={error.message} /> : <ErrorState error={error} retry={() => refetch()} />}
       </main>
     );
   return <Me value={{ me: data, signOut: () => signOut.mutate() }}>{children}</Me>;
@@ -74,17 +70,17 @@ function Waiting() {
   );
 }
 
-function Inactive({ message, signOut }: { message: string; signOut: () => void }) {
+function Inactive({ message }: { message: string }) {
   return (
     <div role="alert" className="max-w-md px-6 text-center">
       <h1 className="text-xl font-semibold">Your account may not use this server</h1>
       <p className="mt-2 text-soft">
-        {message.charAt(0).toUpperCase() + message.slice(1)}. An administrator can change that; then try again.
+        {message.charAt(0).toUpperCase() + message.slice(1)}. An administrator can change that; then try again. A
+        one-time link of somebody else signs in as them instead.
       </p>
-      <div className="mt-5 flex justify-center gap-2">
-        <Button onClick={() => location.reload()}>Try again</Button>
-        <Button onClick={signOut}>Sign in as somebody else</Button>
-      </div>
+      <Button className="mt-5" onClick={() => location.reload()}>
+        Try again
+      </Button>
     </div>
   );
 }
