@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { DocumentError } from '@onbehalf/resources';
+import type { ApplyResult, DocumentError } from '@onbehalf/resources';
 import { say, startWorld, type World } from './world.ts';
 
 const agent = (name: string, more = '') => `
@@ -163,7 +163,9 @@ spec: {url: "https://orders.example/mcp", auth: ${auth}}
 
   test('a reference to what does not exist is accepted, says so, and works as soon as it exists', async () => {
     const yaml = agent('early', ', tools: [{type: McpServer, mcpServer: {name: late, toolNames: [list_orders]}}]');
-    assert.equal((await world.as(root, 'POST', '/apply', { documents: yaml })).status, 200);
+    const applied = await world.as<ApplyResult>(root, 'POST', '/apply', { documents: yaml });
+    assert.equal(applied.status, 200);
+    assert.match(applied.body.results[0]?.unresolved?.join() ?? '', /there is no RemoteMCPServer default\/late/);
     const condition = async () => {
       await new Promise((resolve) => setTimeout(resolve, 150));
       const { body } = await world.as<{ status: { conditions: { type: string; status: string; message: string }[] } }>(

@@ -46,6 +46,8 @@ export const applyResult = z.strictObject({
       uid: z.string(),
       resourceVersion: z.string(),
       action: z.enum(['created', 'configured', 'unchanged', 'deleted']),
+      /** References that lead nowhere yet: accepted, and working as soon as what they name is there. */
+      unresolved: z.array(z.string()).exactOptional(),
     }),
   ),
 });

@@ -4,7 +4,7 @@ import { readSources, type Source } from '../documents.ts';
 import { CliError } from '../error.ts';
 import { kindWord } from '../resource-names.ts';
 import { examples, type Register, type Task } from '../task.ts';
-import { confirm } from '../terminal.ts';
+import { confirm, oneLine } from '../terminal.ts';
 
 interface Options {
   filename: string[];
@@ -67,6 +67,8 @@ async function apply(task: Task, { filename, dryRun = false, prune = false }: Op
   if (out.format === 'table' || out.format === 'wide')
     for (const line of result.results) out.line(`${nameOf(line)} ${line.action}${dryRun ? ' (dry run)' : ''}`);
   else out.list(result.results, [], nameOf, '');
+  for (const line of result.results)
+    for (const problem of line.unresolved ?? []) out.hint(oneLine(`${nameOf(line)} waits: ${problem}`));
 }
 
 function nameOf({ kind, namespace, name }: ApplyResult['results'][number]): string {

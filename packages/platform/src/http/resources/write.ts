@@ -4,6 +4,7 @@ import { HttpProblem } from '../problems.ts';
 import type { Caller, Services } from '../services.ts';
 import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
+import { referenceProblems } from './conditions.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, plan } from './plan.ts';
@@ -52,10 +53,16 @@ export async function writeResources(
   return {
     dryRun: options.dryRun ?? false,
     results: [
-      ...done.map(({ action, resource }) => resultOf(action, resource)),
+      ...done.map(({ action, resource }) => ({ ...resultOf(action, resource), ...unresolvedOf(services, resource) })),
       ...pruned.map((resource) => resultOf('deleted', resource)),
     ],
   };
+}
+
+function unresolvedOf(services: Services, { metadata }: Resource) {
+  const stored = services.registry.byUid(metadata.uid);
+  const unresolved = stored ? referenceProblems(services, stored) : [];
+  return unresolved.length > 0 ? { unresolved } : {};
 }
 
 function resultOf(action: Planned['action'], resource: Resource): ApplyResult['results'][number] {
