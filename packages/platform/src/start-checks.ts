@@ -15,7 +15,7 @@ export async function fixedFacts(store: Store, publicUrl: string): Promise<{ ins
   if (fixed !== undefined && fixed !== publicUrl)
     throw new StartError(
       'public_url_changed',
-      `this installation is ${fixed}, not ${publicUrl}: start with --public-url ${fixed} or --port ${new URL(fixed).port || '443'}, or use another data directory`,
+      `this installation is ${fixed}, not ${publicUrl}: start with ${flagFor(fixed)}, or with another data directory (ONBEHALF_DATA_DIR)`,
     );
   const installation = known('installation') ?? crypto.randomUUID();
   const missing = [
@@ -44,4 +44,10 @@ export async function listLitellmModels(egress: Egress, config: Config): Promise
   } catch {
     return undefined;
   }
+}
+
+/** What brings the server back to the name that it was given first. */
+function flagFor(fixed: string): string {
+  const { hostname, port } = new URL(fixed);
+  return hostname === 'localhost' ? `--port ${port}` : `--public-url ${fixed}`;
 }
