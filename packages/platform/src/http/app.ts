@@ -56,9 +56,9 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
     },
   });
 
+  const headers = securityHeaders(services, 'api');
   app.addHook('onRequest', async (request, reply) => {
-    for (const [name, value] of Object.entries(securityHeaders(services, 'api'))) reply.header(name, value);
-    reply.header('x-request-id', request.id);
+    reply.headers(headers).header('x-request-id', request.id);
     if (OPEN.has(request.url.split('?')[0] ?? '')) return;
     try {
       request.caller =
@@ -99,14 +99,18 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async () => ({ status: 'ok' }));
   app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(services.now()).toISOString() }));
-  const document = openApi(services.version);
+  // Sixty schemas: made when somebody asks.
+  let document: ReturnType<typeof openApi> | undefined;
   const described = route({
     method: 'GET',
     path: '/openapi.json',
     summary: 'This API, as OpenAPI 3.1',
     responses: { 200: z.looseObject({ openapi: z.string() }) },
     authorize: byRole('me.read'),
-    handle: async () => document,
+    handle: async () => {
+      document ??= openApi(services.version);
+      return document;
+    },
   });
   for (const definition of [described, ...routes]) {
     if (definition.localOnly && kind !== 'local') continue;

@@ -10,7 +10,8 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 export async function createNodeServer(services: Services, kind: 'tcp' | 'local', api: Handler): Promise<Server> {
   const names = hostNames(services.config.publicUrl);
   const login = loginPages(services);
-  const serveFile = await serveConsole(services);
+  // The administration socket has no pages, so it need not list them.
+  const serveFile = kind === 'tcp' ? await serveConsole(services) : () => false;
   const server = createServer(
     { maxHeaderSize: 65_536, requestTimeout: 60_000, keepAliveTimeout: 75_000 },
     (request, response) => {

@@ -31,11 +31,12 @@ export async function serveConsole(
       if (entry.isFile()) files.set(`/ui/${relative(consoleDir, path).split(sep).join('/')}`, path);
     }
   const index = files.get('/ui/index.html');
+  const headers = Object.entries(securityHeaders(services, 'console'));
 
   return (request, response) => {
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     if (path !== '/' && path !== '/ui' && !path.startsWith('/ui/')) return false;
-    for (const [name, value] of Object.entries(securityHeaders(services, 'console'))) response.setHeader(name, value);
+    for (const [name, value] of headers) response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
     } else if (path === '/' || path === '/ui') {
