@@ -3,7 +3,7 @@ import { createServer, request as forward } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { say, startWorld, type World } from './world.ts';
+import { grantRun, say, startWorld, type World } from './world.ts';
 
 describe('two people, one agent, two tool servers', () => {
   let world: World;
@@ -109,12 +109,7 @@ spec: {url: "${proxied}", auth: {mode: Exchange, tokenServiceRef: {name: onbehal
   });
 
   test('a RESTRICTED person may sign in, but not run; with read they get 403', async () => {
-    await world.apply(`
-apiVersion: onbehalf.dev/v1alpha1
-kind: Grant
-metadata: {name: rita}
-spec: {to: {principal: {issuer: "${world.url}", subject: rita}}, on: {kind: Agent, name: assistant}, verbs: [run]}
-`);
+    await grantRun(world, 'rita');
     const rita = await world.token('rita');
     assert.equal((await world.as(rita, 'GET', '/agents/assistant')).status, 200);
     assert.equal((await world.as(rita, 'POST', '/agents/assistant/sessions', {})).status, 403);
@@ -159,12 +154,7 @@ spec: {to: {principal: {issuer: "${world.url}", subject: rita}}, on: {kind: Agen
   });
 
   test('a grant that is removed ends what runs, and what comes next is 404, at once', async () => {
-    await world.apply(`
-apiVersion: onbehalf.dev/v1alpha1
-kind: Grant
-metadata: {name: carol}
-spec: {to: {principal: {issuer: "${world.url}", subject: carol}}, on: {kind: Agent, name: assistant}, verbs: [run]}
-`);
+    await grantRun(world, 'carol');
     const carol = await world.token('carol');
     const { body: session } = await world.as<{ id: string }>(carol, 'POST', '/agents/assistant/sessions', {});
     const running = say(world, carol, 'what can you do for me !slow', session.id);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { SessionEvent } from '@onbehalf/resources';
 import WebSocket from 'ws';
-import { say, startWorld, type World } from './world.ts';
+import { grantRun, say, startWorld, type World } from './world.ts';
 
 type Frame = Record<string, unknown> & { type: string };
 
@@ -200,12 +200,7 @@ describe('the WebSocket', () => {
   });
 
   test('W9 a grant that is removed closes the socket with 4403 within a second', async () => {
-    await world.apply(`
-apiVersion: onbehalf.dev/v1alpha1
-kind: Grant
-metadata: {name: carol}
-spec: {to: {principal: {issuer: "${world.url}", subject: carol}}, on: {kind: Agent, name: assistant}, verbs: [run]}
-`);
+    await grantRun(world, 'carol');
     const socket = await open(world, `access-token=${await world.token('carol')}&protocol=2`);
     await socket.frame('session');
     const started = performance.now();

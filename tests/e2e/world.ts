@@ -159,3 +159,12 @@ function checkAnswer(method: string, path: string, status: number, answer: unkno
   if (!parsed.success)
     throw new Error(`${method} ${address} answered otherwise than described: ${parsed.error.message}`);
 }
+
+/** Lets somebody run the assistant, by a Grant of their own name. */
+export const grantRun = (world: World, user: string) =>
+  world.apply(`
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: ${user}}
+spec: {to: {principal: {issuer: "${world.url}", subject: ${user}}}, on: {kind: Agent, name: assistant}, verbs: [run]}
+`);

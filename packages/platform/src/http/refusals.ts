@@ -1,7 +1,7 @@
 import { AccessError } from '@onbehalf/access';
 import type { FastifyRequest } from 'fastify';
 import type { HttpProblem } from './problems.ts';
-import type { Caller, Services } from './services.ts';
+import { type Caller, refOf, type Services } from './services.ts';
 
 const PER_WINDOW = 50;
 const WINDOW_MS = 10_000;
@@ -41,7 +41,7 @@ export function createRefusalLog(services: Services): RefusalLog {
           door: 'api',
           requestId: request.id,
           ...(request.caller && { address: request.caller.address }),
-          ...(principal && { principal: { issuer: principal.issuer, subject: principal.subject } }),
+          ...(principal && { principal: refOf(principal) }),
           decision: problem.status === 404 ? 'hide' : 'deny',
           code: error instanceof AccessError ? error.code : problem.code,
           reason: problem.message,

@@ -59,6 +59,9 @@ export interface Policy {
   current(principal: Principal): Principal;
 }
 
+/** Who somebody is, without what they may and how they came. */
+export const refOf = ({ issuer, subject }: { issuer: string; subject: string }) => ({ issuer, subject });
+
 /** An authenticated caller of one request. */
 export interface Caller {
   principal: Principal;

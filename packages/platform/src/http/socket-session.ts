@@ -1,12 +1,13 @@
-import type { SessionEvent, SessionView } from '@onbehalf/resources';
+import type { SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
+import { identityOf } from '../runtime/index.ts';
 import type { Stored } from '../store/index.ts';
 import { callerOfBearer } from './authenticate.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
 import { toProblem } from './problems.ts';
-import type { Caller, Services } from './services.ts';
+import { type Caller, refOf, type Services } from './services.ts';
 import { stillAllowed, watchAccess } from './still-allowed.ts';
 import { turnInput } from './turn-input.ts';
 
@@ -73,16 +74,12 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
 
   async function open(after: number) {
     session ??= await services.runtime.sessions.create({
-      agent: {
-        uid: request.agent.metadata.uid,
-        namespace: request.agent.metadata.namespace ?? 'default',
-        name: request.agent.metadata.name,
-      },
-      owner: { issuer: caller.principal.issuer, subject: caller.principal.subject },
+      agent: identityOf(request.agent),
+      owner: refOf(caller.principal),
       door: 'websocket',
     });
     const legacy = encoders.some((encoder) => encoder.snapshot);
-    const past = legacy ? await allEvents(services, session) : [];
+    const past = legacy ? await services.runtime.history(session.id) : [];
     for (const encoder of encoders) for (const frame of encoder.opened(session, past)) send(frame);
     follow(legacy ? (past.at(-1)?.seq ?? 0) : after);
   }
@@ -223,15 +220,6 @@ function encodersFor(frames: SocketRequest['frames']): Encoder[] {
   if (frames === 'second') return [secondFrames()];
   // Both generations expect to be greeted; the client's first frame says which one it is.
   return [firstFrames(), secondFrames()];
-}
-
-async function allEvents(services: Services, session: SessionView): Promise<SessionEvent[]> {
-  const events: SessionEvent[] = [];
-  for (;;) {
-    const page = await services.runtime.events(session, events.at(-1)?.seq ?? 0);
-    events.push(...page);
-    if (page.length < 500) return events;
-  }
 }
 
 function readFrame(text: string): ClientFrame | { problem: string } {

@@ -8,3 +8,4 @@ export { CALL_REFUSALS, RuntimeError, TURN_CODES } from './errors.ts';
 export type { AgentExecutor, Authorize, Caller, EventDraft, TurnContext, TurnInput, Verdict } from './ports.ts';
 export { createRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
 export { type BoundTool, resolveModel, resolveTools, type WriterMayUse } from './toolset.ts';
+export { identityOf } from './turns.ts';

@@ -23,6 +23,8 @@ export interface Runtime {
   /** Waits for the end of a turn and returns what it came to. */
   finished(session: string, turn: string): Promise<TurnResult>;
   events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
+  /** The whole log. */
+  history(session: string): Promise<SessionEvent[]>;
   follow(session: SessionView, after: number, signal: AbortSignal): AsyncIterable<SessionEvent>;
   clear(session: string): Promise<void>;
   /** Tells the owner something in the session itself; not while a turn writes there. */
@@ -78,6 +80,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       within(session, after);
       return log.read(session.id, after, limit);
     },
+    history: (session) => log.readAll(session),
     follow(session, after, signal) {
       within(session, after);
       return log.follow(session.id, after, signal);

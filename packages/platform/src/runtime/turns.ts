@@ -170,14 +170,10 @@ export function createTurns(options: TurnsOptions) {
     );
     let end: FinishedTurn;
     try {
-      const bound = () =>
-        resolveTools(
-          registry.byUid(agent.metadata.uid)?.kind === 'Agent'
-            ? (registry.byUid(agent.metadata.uid) as Stored<'Agent'>)
-            : agent,
-          registry,
-          options.mayUse,
-        );
+      const bound = () => {
+        const current = registry.byUid(agent.metadata.uid);
+        return resolveTools(current?.kind === 'Agent' ? current : agent, registry, options.mayUse);
+      };
       const history = buildHistory(await log.readAll(turn.session), agent.spec.declarative?.context);
       if (history.droppedSteps > 0) turnLog.emit({ type: 'truncated', data: { droppedSteps: history.droppedSteps } });
       const events = executor.run({

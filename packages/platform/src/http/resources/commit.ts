@@ -8,7 +8,7 @@ import {
   type Statement,
   type StoredResource,
 } from '../../store/index.ts';
-import type { Caller, Services } from '../services.ts';
+import { type Caller, refOf, type Services } from '../services.ts';
 import type { Planned, WriteOptions } from './placed.ts';
 import { referencesOf, resolve } from './references.ts';
 
@@ -20,7 +20,7 @@ export async function commit(
   options: WriteOptions,
 ): Promise<void> {
   const { store, vault, audit, registry } = services;
-  const writer = { issuer: caller.principal.issuer, subject: caller.principal.subject };
+  const writer = refOf(caller.principal);
   const changed = plans.filter((planned) => planned.action !== 'unchanged');
   const statements: Statement[] = [];
   for (const planned of changed) {

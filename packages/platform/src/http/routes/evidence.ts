@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { LOCAL_ADMIN } from '../authenticate.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
+import { refOf } from '../services.ts';
 import { findResource } from './resources.ts';
 
 const SEES_ALL = new Set(['AUDITOR', 'ADMIN']);
@@ -115,7 +116,7 @@ const auditQuery = z.strictObject({
 const ownAudit = ({ caller }: { caller: { principal: { issuer: string; subject: string } } }) => ({
   question: {
     action: 'audit.read' as const,
-    resource: { kind: 'Audit', owner: { issuer: caller.principal.issuer, subject: caller.principal.subject } },
+    resource: { kind: 'Audit', owner: refOf(caller.principal) },
   },
   found: undefined,
 });

@@ -22,7 +22,7 @@ import type { Placed } from '../resources/placed.ts';
 import { viewOf } from '../resources/view.ts';
 import { removeResource, writeResources } from '../resources/write.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
-import type { Services } from '../services.ts';
+import { refOf, type Services } from '../services.ts';
 
 const listQuery = z.strictObject({ namespace: z.string().exactOptional() });
 
@@ -38,6 +38,17 @@ export function findResource(services: Services, kind: Kind, address: string | u
   if (!found) throw notFound();
   return found as StoredResource;
 }
+
+/** The same resource as it is after a change. */
+function current(services: Services, { metadata }: StoredResource): StoredResource {
+  const found = services.registry.byUid(metadata.uid);
+  if (!found) throw notFound();
+  return found;
+}
+
+/** What a document that was just written is called. */
+const addressOf = (kind: Kind, { namespace, name }: { namespace?: string; name: string }) =>
+  kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name;
 
 const about =
   (verb: 'read' | 'write', kind: Kind) =>
@@ -104,11 +115,7 @@ function routesOf(kind: Kind): Route[] {
       async handle({ services, caller, body, requestId }) {
         const placed = documentOf(kind, body);
         await writeResources(services, caller, [placed], { expect: 'create', requestId });
-        const { namespace, name } = placed.input.metadata;
-        return viewOf(
-          services,
-          findResource(services, kind, kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name),
-        );
+        return viewOf(services, findResource(services, kind, addressOf(kind, placed.input.metadata)));
       },
     }),
     route<undefined, Record<string, never>, StoredResource>({
@@ -188,10 +195,7 @@ async function replace(
       'metadata.name: is another than in the address; a resource cannot be renamed',
     );
   await writeResources(services, caller, [placed], { expect: 'replace', requestId });
-  return viewOf(
-    services,
-    findResource(services, kind, kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name),
-  );
+  return viewOf(services, findResource(services, kind, addressOf(kind, placed.input.metadata)));
 }
 
 /** RFC 7396 section 2. */
@@ -258,7 +262,7 @@ const approve = route<z.infer<typeof approveTools>, Record<string, never>, Store
     await services.audit.append({
       type: 'approval',
       phase: 'single',
-      principal: { issuer: caller.principal.issuer, subject: caller.principal.subject },
+      principal: refOf(caller.principal),
       requestId,
       target: {
         kind: found.kind,
@@ -283,10 +287,7 @@ const approve = route<z.infer<typeof approveTools>, Record<string, never>, Store
       ),
     }));
     await services.tools.discover(found.metadata.uid);
-    return viewOf(
-      services,
-      findResource(services, 'RemoteMCPServer', `${found.metadata.namespace ?? 'default'}.${found.metadata.name}`),
-    );
+    return viewOf(services, current(services, found));
   },
 });
 
@@ -298,10 +299,7 @@ const discover = route<undefined, Record<string, never>, StoredResource>({
   authorize: about('write', 'RemoteMCPServer'),
   async handle({ services, found }) {
     await services.tools.discover(found.metadata.uid);
-    return viewOf(
-      services,
-      findResource(services, 'RemoteMCPServer', `${found.metadata.namespace ?? 'default'}.${found.metadata.name}`),
-    );
+    return viewOf(services, current(services, found));
   },
 });
 
@@ -328,7 +326,7 @@ const secretValues = route<z.infer<typeof setSecret>, Record<string, never>, Sto
         services.audit.line({
           type: 'change',
           phase: 'single',
-          principal: { issuer: caller.principal.issuer, subject: caller.principal.subject },
+          principal: refOf(caller.principal),
           requestId,
           target: {
             kind: 'Secret',

@@ -11,12 +11,13 @@ import {
   turnResult,
 } from '@onbehalf/resources';
 import { z } from 'zod';
+import { identityOf } from '../../runtime/index.ts';
 import type { Stored } from '../../store/index.ts';
 import { findAgent } from '../authenticate.ts';
 import { streamEvents } from '../event-stream.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
-import type { Services } from '../services.ts';
+import { refOf, type Services } from '../services.ts';
 import { agentOf, turnInput } from '../turn-input.ts';
 
 const MAX_MESSAGE = 1_048_576;
@@ -65,7 +66,7 @@ async function noteForeignReader(
   requestId: string,
 ) {
   if (caller.principal.issuer === session.owner.issuer && caller.principal.subject === session.owner.subject) return;
-  const reader = { issuer: caller.principal.issuer, subject: caller.principal.subject };
+  const reader = refOf(caller.principal);
   const line = {
     type: 'decision',
     phase: 'single',
@@ -116,7 +117,7 @@ export const sessionRoutes: readonly Route[] = [
     responses: { 200: sessionList },
     authorize: byRole('list'),
     handle: async ({ services, caller }) => ({
-      items: await services.runtime.sessions.list({ owner: ownerOf(caller.principal) }),
+      items: await services.runtime.sessions.list({ owner: refOf(caller.principal) }),
     }),
   }),
   route<undefined, Record<string, never>, Stored<'Agent'>>({
@@ -126,7 +127,7 @@ export const sessionRoutes: readonly Route[] = [
     responses: { 200: sessionList },
     authorize: agentFor('read'),
     handle: async ({ services, caller, found }) => ({
-      items: await services.runtime.sessions.list({ owner: ownerOf(caller.principal), agentUid: found.metadata.uid }),
+      items: await services.runtime.sessions.list({ owner: refOf(caller.principal), agentUid: found.metadata.uid }),
     }),
   }),
   route<z.infer<typeof createSession>, Record<string, never>, Stored<'Agent'>>({
@@ -138,8 +139,8 @@ export const sessionRoutes: readonly Route[] = [
     authorize: agentFor('run'),
     handle: ({ services, caller, body, found }) =>
       services.runtime.sessions.create({
-        agent: { uid: found.metadata.uid, namespace: found.metadata.namespace ?? 'default', name: found.metadata.name },
-        owner: ownerOf(caller.principal),
+        agent: identityOf(found),
+        owner: refOf(caller.principal),
         door: 'api',
         ...(body.title !== undefined && { title: body.title }),
       }),
@@ -256,5 +257,3 @@ export const sessionRoutes: readonly Route[] = [
     },
   }),
 ];
-
-const ownerOf = ({ issuer, subject }: { issuer: string; subject: string }) => ({ issuer, subject });

@@ -1,6 +1,6 @@
 import { exchangeTrial, trialQuery } from '@onbehalf/resources';
 import type { z } from 'zod';
-import { type BoundTool, resolveTools } from '../../runtime/index.ts';
+import { type BoundTool, identityOf, resolveTools } from '../../runtime/index.ts';
 import type { Stored } from '../../store/index.ts';
 import { findAgent } from '../authenticate.ts';
 import { HttpProblem } from '../problems.ts';
@@ -59,7 +59,7 @@ const testExchange = route<undefined, z.infer<typeof trialQuery>, Trial>({
       server: tool.server,
       target: tool.target,
       subject: caller.subject,
-      agent: { uid: agent.metadata.uid, namespace: agent.metadata.namespace ?? 'default', name: agent.metadata.name },
+      agent: identityOf(agent),
       signal: controller.signal,
     });
   },

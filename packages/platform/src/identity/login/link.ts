@@ -1,33 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { PrincipalLookup } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import type { Provider } from 'oidc-provider';
-import type { Audit } from '../../audit/index.ts';
-import { type LoginLinkRow, type Store, StoreError } from '../../store/index.ts';
+import { type LoginLinkRow, StoreError } from '../../store/index.ts';
 import { IdentityError } from '../error.ts';
 import { hashOf } from '../issuer/adapter.ts';
 import type { LoginLink, PrincipalName } from '../types.ts';
 import { localPath, PageError, readJson, requireSameOrigin, sendJson, stringOf } from './browser.ts';
+import type { SignInOptions } from './sign-in.ts';
 
 const LIFE = 10 * 60_000;
 /** Seconds of the browser's session at the issuer. */
 const SESSION_LIFE = 12 * 3_600;
 
-export interface LinkOptions {
-  issuer: string;
-  provider: () => Provider;
-  store: Store;
-  audit: Audit;
-  principals: PrincipalLookup;
-  now: () => number;
-}
-
 /**
  * Links that sign one person in, once. They are made by the administration alone. The token is in the fragment: neither
  * a server's log nor a preview sees it, and only a POST uses it up.
  */
-export function createLoginLinks(o: LinkOptions) {
+export function createLoginLinks(o: SignInOptions) {
   const { issuer, store, audit, principals, now } = o;
   const { builder } = store;
   const gone = () => new PageError(404, 'link_invalid', 'This link was used already, or has expired. Ask for another.');
