@@ -77,6 +77,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     flags: { port, dataDir },
     env: { ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32', ONBEHALF_LOG_LEVEL: 'silent', ...options.env },
     print: () => undefined,
+  }).catch(async (error: unknown) => {
+    // What listens would keep the test alive after it has failed.
+    await orders.close();
+    await hr.close();
+    throw error;
   });
   const admin: World['admin'] = (method, path, body) => adminCall(server.adminSocket, method, path, body);
   const world: World = {
