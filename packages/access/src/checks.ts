@@ -46,8 +46,7 @@ export const HEADER_CHECKS: readonly Check[] = [
   },
 ];
 
-/** Of the token against its issuer, before the signature: they cost less than one. */
-export const ISSUER_CHECKS: readonly Check[] = [
+export const ALGORITHM_CHECKS: readonly Check[] = [
   {
     // RFC 8725 section 3.1: the list is the configuration's. Case counts; `none` and HS* are in no list.
     name: 'algorithm_listed',
@@ -58,6 +57,11 @@ export const ISSUER_CHECKS: readonly Check[] = [
       return isAsymmetric(alg) && issuer.algorithms.includes(alg);
     },
   },
+];
+
+/** Of the token against its issuer, before the signature: they cost less than one. */
+export const ISSUER_CHECKS: readonly Check[] = [
+  ...ALGORITHM_CHECKS,
   {
     // RFC 8725 section 3.11, RFC 9068 section 4.
     name: 'type_listed',
@@ -67,10 +71,10 @@ export const ISSUER_CHECKS: readonly Check[] = [
   },
 ];
 
-/** Of the claims, after the signature. */
-export const CLAIM_CHECKS: readonly Check[] = [
+/** RFC 7519 section 4.1.3. */
+const AUDIENCE_CHECKS: readonly Check[] = [
   {
-    // RFC 7519 section 4.1.3: this door's audience must be among the token's.
+    // This door's audience must be among the token's.
     name: 'audience_of_this_door',
     code: 'audience_mismatch',
     says: 'the token is for another audience',
@@ -79,6 +83,10 @@ export const CLAIM_CHECKS: readonly Check[] = [
       return audience !== undefined && (issuer.audiences[door] ?? []).some((own) => audience.includes(own));
     },
   },
+];
+
+/** Of any token that an issuer signs. */
+export const TIME_CHECKS: readonly Check[] = [
   {
     name: 'times_are_numbers',
     code: 'claims_invalid',
@@ -101,6 +109,9 @@ export const CLAIM_CHECKS: readonly Check[] = [
     passes: ({ payload, issuer, now }) =>
       [payload.nbf, payload.iat].every((time) => time === undefined || Number(time) <= now + leewayOf(issuer)),
   },
+];
+
+const LIFETIME_CHECKS: readonly Check[] = [
   {
     name: 'lifetime',
     code: 'lifetime_too_long',
@@ -108,6 +119,10 @@ export const CLAIM_CHECKS: readonly Check[] = [
     passes: ({ payload, issuer, now }) =>
       issuer.maxLifetime === undefined || Number(payload.exp) - Number(payload.iat ?? now) <= issuer.maxLifetime,
   },
+];
+
+/** Who it is about. */
+export const IDENTITY_CHECKS: readonly Check[] = [
   {
     // RFC 9068 section 2.2.
     name: 'subject',
@@ -131,6 +146,9 @@ export const CLAIM_CHECKS: readonly Check[] = [
     passes: ({ payload, issuer }) =>
       issuer.tenants === undefined || issuer.tenants.some((tenant) => tenant === payload.tid),
   },
+];
+
+const ACCESS_TOKEN_CHECKS: readonly Check[] = [
   {
     name: 'required_claims',
     code: 'claim_missing',
@@ -177,6 +195,15 @@ export const CLAIM_CHECKS: readonly Check[] = [
   },
 ];
 
+/** Of the claims, after the signature. */
+export const CLAIM_CHECKS: readonly Check[] = [
+  ...AUDIENCE_CHECKS,
+  ...TIME_CHECKS,
+  ...LIFETIME_CHECKS,
+  ...IDENTITY_CHECKS,
+  ...ACCESS_TOKEN_CHECKS,
+];
+
 export function leewayOf(issuer: IssuerConfig): number {
   return issuer.leeway ?? 30;
 }
@@ -209,7 +236,7 @@ function isActor(value: unknown): boolean {
   return isObject(value) && isIdentifier(value.sub) && (value.act === undefined || isActor(value.act));
 }
 
-function lacks(object: JsonObject, names: readonly string[]): boolean {
+export function lacks(object: JsonObject, names: readonly string[]): boolean {
   return !names.some((name) => Object.hasOwn(object, name));
 }
 
@@ -222,7 +249,7 @@ function isRelaxed(header: JsonObject): boolean {
   return typeOf(header) !== 'at+jwt';
 }
 
-function typeOf(header: JsonObject): string {
+export function typeOf(header: JsonObject): string {
   return mediaType(String(header.typ ?? ''));
 }
 

@@ -102,7 +102,7 @@ function groupsOf(payload: JsonObject, path: string): readonly string[] | undefi
 }
 
 /** Injective: with several claims, a value that holds the separator would let two people meet in one subject. */
-function subjectOf(payload: JsonObject, issuer: IssuerConfig): string {
+export function subjectOf(payload: JsonObject, issuer: IssuerConfig): string {
   const parts = issuer.subjectClaims.map((name) => String(payload[name]));
   if (parts.length > 1 && parts.some((part) => part.includes(':'))) {
     throw new AccessError('subject_invalid', 'a part of the subject holds a colon');

@@ -12,6 +12,7 @@ export { decideTool, type ToolCall } from './decide-tool.ts';
 export { AccessError, type AccessErrorCode, type Challenge } from './errors.ts';
 export { issuerProblems } from './issuers.ts';
 export { legacyIssuer, verifiesWithLowercasedSecret } from './legacy.ts';
+export type { LogoutToken } from './login-tokens.ts';
 export {
   compileTable,
   findResource,
@@ -37,4 +38,4 @@ export {
   type PrincipalRecord,
   type Role,
 } from './types.ts';
-export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';
+export { createVerifier, type IdTokenExpectation, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -10,6 +10,7 @@ import { MAX_TOKEN_LENGTH, type ParsedToken, parseToken } from './jws.ts';
 import { KeyRing } from './key-ring.ts';
 import { selectKey } from './keys.ts';
 import { verifyLegacy } from './legacy.ts';
+import { idToken, LOGOUT_TOKEN, type LogoutToken, logoutOf, type TokenKind } from './login-tokens.ts';
 import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
 
 export interface VerifierOptions {
@@ -26,9 +27,27 @@ export interface VerifierOptions {
 export interface Verifier {
   /** @throws {AccessError} */
   verify(token: SecretValue, door: Door): Promise<Principal>;
+  /**
+   * Who signed in, by the ID token of our own sign-in at that issuer (OpenID Connect Core 1.0 section 3.1.3.7). Opens
+   * no door. @throws {AccessError}
+   */
+  verifyIdToken(token: SecretValue, expected: IdTokenExpectation): Promise<Principal>;
+  /** What an issuer's logout token ends. Its `jti` counts once, which the caller sees to. @throws {AccessError} */
+  verifyLogoutToken(token: SecretValue, issuer: string): Promise<LogoutToken>;
   /** Fetches keys now: of one issuer by its configuration's name, or of all. */
   reload(issuerName?: string): Promise<void>;
   close(): void;
+}
+
+export interface IdTokenExpectation {
+  issuer: string;
+  /** Of the authorization request; a refreshed ID token need have none. */
+  nonce?: string;
+}
+
+interface Signed {
+  payload: ParsedToken['payload'];
+  issuer: IssuerConfig;
 }
 
 interface Remembered {
@@ -104,9 +123,33 @@ export function createVerifier(o: VerifierOptions): Verifier {
     return admit(identity, issuer, o.principals);
   }
 
+  /** A token of one issuer that is never remembered: each of its kind is shown once. */
+  async function signed(secret: SecretValue, named: string, kind: TokenKind): Promise<Signed> {
+    const issuers = currentIssuers();
+    const token = parseToken(secret.reveal());
+    const facts = { ...token, door: 'api' as const, now: now() / 1000 };
+    pass(HEADER_CHECKS, { ...facts, issuer: NOBODY });
+    const issuer = issuerOf(token, index);
+    if (issuer !== issuers.find(({ issuer: known }) => known === named))
+      throw new AccessError('issuer_unknown', 'the token is of another issuer');
+    if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
+    pass(kind.before, { ...facts, issuer });
+    await verifySignature(token, issuer, ring);
+    pass(kind.after, { ...facts, issuer });
+    return { payload: token.payload, issuer };
+  }
+
   currentIssuers();
   return {
     verify,
+    async verifyIdToken(secret, { issuer: named, nonce }) {
+      const { payload, issuer } = await signed(secret, named, idToken(nonce));
+      return admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
+    },
+    async verifyLogoutToken(secret, named) {
+      const { payload, issuer } = await signed(secret, named, LOGOUT_TOKEN);
+      return logoutOf(payload, issuer);
+    },
     reload: async (name) => {
       await ring.reload(currentIssuers().filter((issuer) => name === undefined || issuer.name === name));
     },

@@ -5,20 +5,18 @@ import {
   type ClientConfig,
   createTokenExchange,
   type ExchangeOutcome,
-  privateKeyJwt,
   type TokenExchange,
   type TokenServiceConfig,
 } from '@onbehalf/token-exchange';
-import { importJWK, type JWK } from 'jose';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
+import { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
 import { ToolError } from './errors.ts';
 import type { PlatformIdentity } from './ports.ts';
 
 type TokenService = Stored<'TokenService'>;
-type ClientSpec = NonNullable<TokenService['spec']['client']>;
 
 export interface TokenServicesOptions {
   registry: Registry;
@@ -95,48 +93,24 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
   }
 
   function clientConfig(service: TokenService, client: ClientSpec | undefined): ClientConfig {
+    const { name, uid, generation } = service.metadata;
     if (!client)
       throw new ToolError(
         'token_service_missing',
-        `${service.metadata.name} has no client: set spec.client, or ONBEHALF_STS_CLIENT_ID for the one from the environment`,
+        `${name} has no client: set spec.client, or ONBEHALF_STS_CLIENT_ID for the one from the environment`,
         'administrator',
       );
-    const keyId = `${service.metadata.generation}`;
-    const open = (ref: ClientSpec['secretRef']) => {
-      if (!ref)
-        throw new ToolError('credential_unavailable', `${service.metadata.name} has no credential`, 'administrator');
-      return options.credentials
+    const broken = (why: string) => new ToolError('credential_unavailable', `${name} ${why}`, 'administrator');
+    const open: OpenReference = (ref) =>
+      options.credentials
         .open(ref, {
           kind: 'TokenService',
-          uid: service.metadata.uid,
+          uid,
           origin: originOf(service),
           ...(service.writer && { writer: service.writer }),
         })
         .then((opened) => opened.value);
-    };
-    switch (client.auth) {
-      case 'SecretBasic':
-      case 'SecretPost':
-        return { auth: client.auth, id: client.id, keyId, secret: () => open(client.secretRef) };
-      case 'PrivateKeyJwt':
-        return {
-          auth: 'PrivateKeyJwt',
-          id: client.id,
-          keyId,
-          sign: async (audience) => {
-            const key = await importJWK(JSON.parse((await open(client.keyRef)).reveal()) as JWK);
-            if (!(key instanceof CryptoKey))
-              throw new ToolError(
-                'credential_unavailable',
-                `${service.metadata.name} needs an asymmetric key`,
-                'administrator',
-              );
-            return privateKeyJwt({ id: client.id, keyId, key }).sign(audience);
-          },
-        };
-      case 'WorkloadToken':
-        return { auth: 'WorkloadToken', id: client.id, keyId, assertion: () => open({ file: client.tokenFile ?? '' }) };
-    }
+    return clientConfigOf(client, { keyId: `${generation}`, open, broken });
   }
 
   return {
