@@ -133,6 +133,9 @@ switch (command) {
   case 'check':
     check(environment);
     break;
+  case 'reference':
+    script('tools/reference.ts');
+    break;
   case 'bench':
     script('bench/main.ts', ...args);
     break;
