@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createVerifier, type IssuerConfig } from '@onbehalf/access';
+import { createVerifier } from '@onbehalf/access';
 import { bindingsOf, modelConfigRefOf } from '@onbehalf/resources';
 import { pino } from 'pino';
 import { chainHash, createAudit, fileWitness } from './audit/index.ts';
@@ -79,7 +79,10 @@ export async function startPlatform(config: Config): Promise<Platform> {
     let identity: Identity | undefined;
     const policy = createPolicy({ registry, now, identity: () => identity });
     closers.push(policy.close);
-    const issuers: { list: () => readonly IssuerConfig[] } = { list: () => [] };
+    const issuers: Pick<ReturnType<typeof createTrustedIssuers>, 'list' | 'logins'> = {
+      list: () => [],
+      logins: () => [],
+    };
     identity = await createIdentity({
       publicUrl: config.publicUrl,
       installation,
@@ -89,6 +92,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       registry,
       egress,
       trustedIssuers: () => issuers.list(),
+      loginIssuers: () => issuers.logins(),
       onError: (error) =>
         log.error(
           {
@@ -142,7 +146,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
       onChange: (name) => void verifier.reload(name).catch(() => undefined),
     });
-    issuers.list = trusted.list;
+    Object.assign(issuers, { list: trusted.list, logins: trusted.logins });
     closers.push(() => trusted.close());
     const verifier = createVerifier({
       issuers: trusted.list,
@@ -201,7 +205,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       },
     });
     closers.push(() => runtime.close());
-    closers.push(followRevocations(store, registry, policy, tools, runtime));
+    closers.push(followRevocations(store, registry, policy, tools, runtime, known.principals));
 
     const services: Services = {
       config,

@@ -54,9 +54,13 @@ export function Gate({ children }: { children: ReactNode }) {
   return <Me value={{ me: data, signOut: () => signOut.mutate() }}>{children}</Me>;
 }
 
+/** What `/login` sends back here when a sign-in was not completed. */
+const FAILURES = ['failed', 'refused', 'unavailable', 'unusable'] as const;
+
 function noteOf(signedOut: boolean, wasSignedIn: boolean): SignInNote | undefined {
   if (signedOut) return 'signed-out';
-  if (new URLSearchParams(location.search).get('signin') === 'failed') return 'failed';
+  const failure = FAILURES.find((code) => code === new URLSearchParams(location.search).get('signin'));
+  if (failure !== undefined) return failure;
   return wasSignedIn ? 'ended' : undefined;
 }
 

@@ -3,7 +3,7 @@ import { buttonClass } from '../ui/button.tsx';
 import { Mark } from '../ui/mark.tsx';
 import { usePageTitle } from '../ui/page.tsx';
 
-export type SignInNote = 'ended' | 'signed-out' | 'failed';
+export type SignInNote = 'ended' | 'signed-out' | 'failed' | 'refused' | 'unavailable' | 'unusable';
 
 const NOTES: Record<SignInNote, { tone: string; text: string }> = {
   ended: { tone: 'bg-warn-soft text-warn', text: 'Your sign-in has ended. Sign in again to go on where you were.' },
@@ -11,6 +11,15 @@ const NOTES: Record<SignInNote, { tone: string; text: string }> = {
   failed: {
     tone: 'bg-bad-soft text-bad',
     text: 'Signing in did not work. The link may be used or expired, or the server was restarted in between. Try again.',
+  },
+  refused: { tone: 'bg-bad-soft text-bad', text: 'The sign-in was refused where your account is.' },
+  unavailable: {
+    tone: 'bg-bad-soft text-bad',
+    text: 'The server where your account is did not answer as expected. Try again in a moment.',
+  },
+  unusable: {
+    tone: 'bg-bad-soft text-bad',
+    text: 'You are who you say, but what your account’s server sent cannot be used here. An administrator finds the reason at its TrustedIssuer.',
   },
 };
 

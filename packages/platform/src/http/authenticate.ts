@@ -41,6 +41,7 @@ export async function authenticate(services: Services, request: IncomingMessage,
     case 'session': {
       const session = await identity.sessions.authenticate(found.cookie);
       if (!session) throw new HttpProblem('unauthenticated', 'your sign-in has ended: sign in again');
+      await noteForeign(services, session.principal);
       if (upgrade || !SAFE.has(request.method ?? ''))
         checkOrigin(services, request, upgrade ? undefined : session.csrf);
       return {
@@ -67,18 +68,23 @@ export async function authenticate(services: Services, request: IncomingMessage,
 }
 
 /** @throws {AccessError} */
-export async function callerOfBearer({ identity, verifier, policy }: Services, token: SecretValue) {
+export async function callerOfBearer(services: Services, token: SecretValue) {
+  const { identity, verifier } = services;
   const principal = await verifier.verify(token, 'api');
-  if (principal.issuer !== identity.issuer) {
-    policy.note(principal);
-    await identity.noteSeen(principal);
-  }
+  await noteForeign(services, principal);
   // A shared-secret token is no subject of an exchange, and never leaves.
   const subject =
     principal.credential.kind === 'legacy'
       ? identity.subjectOfLegacy(principal)
       : identity.subjectOfBearer(principal, token);
   return { principal, subject };
+}
+
+/** Of other issuers' people only their tokens say what they are. */
+async function noteForeign({ identity, policy }: Services, principal: Principal): Promise<void> {
+  if (principal.issuer === identity.issuer) return;
+  policy.note(principal);
+  await identity.noteSeen(principal);
 }
 
 /**

@@ -1,41 +1,68 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { choicePage, IdentityError, pageHeaders } from '../identity/index.ts';
+import { noteSubjectToken } from './resources/subject-tokens.ts';
 import { securityHeaders } from './security-headers.ts';
 import type { Services } from './services.ts';
 
-/** The console's sign-in: `/login` sends the browser to the issuer, `/login/callback` takes the code. */
+const CALLBACK = /^\/login\/callback(?:\/([a-z0-9-]{1,63}))?$/;
+
+/** The console's sign-in: `/login` sends the browser to an issuer, `/login/callback` (and below, for others) takes the code. */
 export function loginPages(
   services: Services,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<boolean> {
-  const { sessions } = services.identity;
+  const { config, identity, log } = services;
+  const { sessions } = identity;
+
+  async function begin(url: string, response: ServerResponse): Promise<void> {
+    const query = new URL(url, config.publicUrl).searchParams;
+    const returnTo = query.get('returnTo') ?? undefined;
+    const known = sessions.issuers();
+    const issuer = query.get('issuer') ?? (known.length === 1 ? known[0]?.name : undefined);
+    if (issuer === undefined) {
+      response.writeHead(200, { ...pageHeaders, 'content-type': 'text/html; charset=utf-8' });
+      response.end(choicePage(known.map((choice) => shown(choice, returnTo))));
+      return;
+    }
+    const { location, setCookie } = await sessions.begin(returnTo, issuer);
+    response.writeHead(302, { location, 'set-cookie': setCookie }).end();
+  }
+
+  function shown({ name, issuer }: { name: string; issuer: string }, returnTo: string | undefined) {
+    const own = issuer === identity.issuer;
+    const link = `/login?${new URLSearchParams({ issuer: name, ...(returnTo !== undefined && { returnTo }) })}`;
+    return { label: own ? 'User name and password' : name, detail: own ? 'an account of this server' : issuer, link };
+  }
+
+  async function complete(url: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const done = await sessions.callback(url, request.headers.cookie);
+    await noteSubjectToken(services, done.issuer, done.subjectToken);
+    response.writeHead(302, { location: done.location, 'set-cookie': done.setCookie }).end();
+  }
+
   return async (request, response) => {
     const url = request.url ?? '/';
-    const path = url.split('?')[0];
-    if (path !== '/login' && path !== '/login/callback') return false;
-    for (const [name, value] of Object.entries({
-      ...securityHeaders(services, 'console'),
-      'cache-control': 'no-store',
-    }))
-      response.setHeader(name, value);
+    const path = url.split('?')[0] ?? '';
+    const callback = CALLBACK.exec(path);
+    if (path !== '/login' && callback === null) return false;
+    const headers = { ...securityHeaders(services, 'console'), 'cache-control': 'no-store' };
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (request.method !== 'GET') {
       response.writeHead(405, { allow: 'GET' }).end();
       return true;
     }
     // The cookies belong to one host name: the public one.
-    if (request.headers.host !== new URL(services.config.publicUrl).host) {
-      response.writeHead(302, { location: `${services.config.publicUrl}${path === '/login' ? url : '/login'}` }).end();
+    if (request.headers.host !== new URL(config.publicUrl).host) {
+      response.writeHead(302, { location: `${config.publicUrl}${path === '/login' ? url : '/login'}` }).end();
       return true;
     }
     try {
-      if (path === '/login') {
-        const returnTo = new URL(url, services.config.publicUrl).searchParams.get('returnTo') ?? undefined;
-        const { location, setCookie } = await sessions.begin(returnTo);
-        response.writeHead(302, { location, 'set-cookie': setCookie }).end();
-      } else {
-        const { location, setCookie } = await sessions.callback(url, request.headers.cookie);
-        response.writeHead(302, { location, 'set-cookie': setCookie }).end();
-      }
-    } catch {
-      response.writeHead(302, { location: '/ui/?signin=failed' }).end();
+      await (callback === null ? begin(url, response) : complete(url, request, response));
+    } catch (error) {
+      const known = error instanceof IdentityError ? error : undefined;
+      const code = known?.code.replace('login_', '') ?? 'failed';
+      log.warn({ code, why: known?.message ?? 'unexpected', issuer: callback?.[1] }, 'a sign-in was not completed');
+      if (known?.code === 'login_unusable') await noteSubjectToken(services, callback?.[1] ?? '', known.message);
+      response.writeHead(302, { location: `/ui/?signin=${code}` }).end();
     }
     return true;
   };

@@ -2,7 +2,9 @@ import { type IssuerConfig, issuerProblems, type KeySource } from '@onbehalf/acc
 import { milliseconds } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Egress } from '../egress/index.ts';
+import type { LoginIssuer } from '../identity/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
+import { clientConfigOf } from '../tools/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
 
 type TrustedIssuer = Stored<'TrustedIssuer'>;
@@ -21,10 +23,16 @@ export interface TrustedIssuersOptions {
 const RETRY_MS = 15_000;
 const DEFAULT_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
+interface Built {
+  version: string;
+  config: IssuerConfig;
+  login?: LoginIssuer;
+}
+
 /** Turns TrustedIssuer resources into what the verifier asks for. One that cannot be read yet is not trusted yet. */
 export function createTrustedIssuers(options: TrustedIssuersOptions) {
   const { registry } = options;
-  let built = new Map<string, { version: string; config: IssuerConfig }>();
+  let built = new Map<string, Built>();
   let current: readonly IssuerConfig[] = [options.embedded()];
   let timer: NodeJS.Timeout | undefined;
   let working = Promise.resolve();
@@ -33,7 +41,7 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
   let closed = false;
 
   async function rebuild() {
-    const next = new Map<string, { version: string; config: IssuerConfig }>();
+    const next = new Map<string, Built>();
     const changed: string[] = [];
     let again = false;
     for (const resource of registry.list('TrustedIssuer')) {
@@ -49,7 +57,8 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
         const problems = issuerProblems(config);
         if (problems.length > 0) options.onProblem(resource.metadata.name, problems.join('; '));
         else {
-          next.set(resource.metadata.uid, { version, config });
+          const login = loginOf(options, resource);
+          next.set(resource.metadata.uid, { version, config, ...(login && { login }) });
           if (known !== undefined || seen.has(resource.metadata.uid)) changed.push(config.name);
           seen.add(resource.metadata.uid);
         }
@@ -85,6 +94,8 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
 
   return {
     list: () => current,
+    /** Those at which people sign in. */
+    logins: (): readonly LoginIssuer[] => [...built.values()].flatMap(({ login }) => login ?? []),
     settled: () => working,
     close() {
       closed = true;
@@ -130,6 +141,31 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
         maxRole: spec.maxRole ?? 'REGULAR',
       },
     }),
+  };
+}
+
+/** The credential is opened for each use, and goes to the issuer's own origin only. */
+function loginOf({ credentials }: TrustedIssuersOptions, resource: TrustedIssuer): LoginIssuer | undefined {
+  const { spec, metadata, writer } = resource;
+  const { login } = spec;
+  if (login === undefined || spec.legacyHs256) return undefined;
+  const use = {
+    kind: 'TrustedIssuer',
+    uid: metadata.uid,
+    origin: new URL(spec.issuer).origin,
+    ...(writer && { writer }),
+  };
+  return {
+    name: metadata.name,
+    issuer: spec.issuer,
+    client: clientConfigOf(login.client, {
+      keyId: `${metadata.generation}`,
+      open: (ref) => credentials.open(ref, use).then(({ value }) => value),
+      broken: (why) => new Error(`the sign-in of ${metadata.name} ${why}`),
+    }),
+    scopes: login.scopes ?? ['openid', 'profile', 'email'],
+    resource: login.resource ?? [],
+    audience: login.audience ?? [],
   };
 }
 

@@ -6,6 +6,9 @@ export type IdentityErrorCode =
   | 'client_exists'
   | 'invalid_client' // id, grants or keys cannot be used
   | 'login_failed' // the sign-in cannot be completed; begin again
+  | 'login_refused' // the person, or their issuer, said no
+  | 'login_unavailable' // the issuer cannot be reached, or refuses our client
+  | 'login_unusable' // its tokens are not accepted here; an administrator must act
   | 'not_ours'; // a request to another server through the in-process fetch
 
 /** No message or cause of it holds a token, password or assertion. */

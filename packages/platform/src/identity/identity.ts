@@ -7,9 +7,12 @@ import { doorAudiences, ownIssuerConfig } from './issuer/doors.ts';
 import { KEY_LIFE, openSigningKeys } from './issuer/keys.ts';
 import { metadata } from './issuer/metadata.ts';
 import { CLI, CONSOLE, createProvider } from './issuer/provider.ts';
+import { BACKCHANNEL, createBackchannelLogout } from './login/backchannel-logout.ts';
 import { createLoginLinks } from './login/link.ts';
+import { ownLogin } from './login/own-login.ts';
 import { createLoginSessions } from './login/sessions.ts';
 import { createSignIn } from './login/sign-in.ts';
+import { loginSources } from './login/sources.ts';
 import { openPlatform } from './platform.ts';
 import { followPrincipals } from './principals.ts';
 import { createRevocation } from './revocation.ts';
@@ -56,6 +59,12 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     if (!audiences.includes(clientId)) audiences.push(clientId);
     return others.verify(token, 'api');
   };
+  const doors = createVerifier({
+    issuers: () => [config, ...trusted()],
+    fetch: egress.fetch as typeof globalThis.fetch,
+    principals,
+    now,
+  });
   const provider = createProvider({ ...shared, keys, principals, onRevoked: (sid) => revocation.deny('sid', sid) });
   const revocation = createRevocation({ ...shared, principals, provider });
   const users = createUsers({ ...shared, principals });
@@ -90,16 +99,27 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
       case '/.well-known/oauth-authorization-server':
         return get ? json(200, about, { 'cache-control': 'public, max-age=300' }) : undefined;
       default:
-        return tokenService.respond(request);
+        return BACKCHANNEL.test(request.url) ? backchannelLogout(request) : tokenService.respond(request);
     }
   }
 
   const links = createLoginLinks({ ...shared, provider, principals });
   const sessions = createLoginSessions({
     ...shared,
-    verifier: own,
-    fetch,
-    endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
+    sources: loginSources({
+      ...{ publicUrl: issuer, egress, principals, now, verifier: doors },
+      own: ownLogin({
+        ...{ issuer, verifier: own, fetch, now },
+        endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
+      }),
+      hasPeople: () => principals.has(issuer),
+      others: options.loginIssuers ?? (() => []),
+    }),
+  });
+  const backchannelLogout = createBackchannelLogout({
+    ...shared,
+    verifier: doors,
+    issuer: (name) => trusted().find((known) => known.name === name && known.loginClientId !== undefined),
   });
   const tickets = createTickets({ ...shared, principals, session: sessions.byHash });
   const routes = createRoutes({
@@ -139,6 +159,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     async close() {
       house.close();
       own.close();
+      doors.close();
       others.close();
       keys.close();
       principals.close();

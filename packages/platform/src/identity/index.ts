@@ -6,4 +6,5 @@
  */
 export { IdentityError, type IdentityErrorCode } from './error.ts';
 export { createIdentity } from './identity.ts';
+export { choicePage, pageHeaders } from './login/pages.ts';
 export type * from './types.ts';

@@ -1,10 +1,12 @@
-import { isRole, type PrincipalRecord } from '@onbehalf/access';
+import { AccessError, isRole, type Principal, type PrincipalLookup, type PrincipalRecord } from '@onbehalf/access';
 import type { PrincipalRow, Store } from '../store/index.ts';
 import type { PrincipalName, Principals } from './types.ts';
 
 export interface PrincipalView extends Principals {
   /** Resolves when the view holds at least this revision of the change log. */
   settled(revision: number): Promise<void>;
+  /** Whether anybody of this issuer is known. */
+  has(issuer: string): boolean;
   close(): void;
 }
 
@@ -13,6 +15,20 @@ const SEPARATOR = ' ';
 /** Keys in the change log: an issuer holds no space. */
 export const principalKey = (issuer: string, subject: string): string => `${issuer}${SEPARATOR}${subject}`;
 export const denyKey = (issuer: string, claim: string, value: string): string => `${issuer} ${claim} ${value}`;
+
+/**
+ * Whether somebody whose token was verified at `since` (milliseconds since the epoch) may still enter, as they are known
+ * now. @throws AccessError `principal_disabled`, `token_revoked`
+ */
+export function mayStillEnter(principals: PrincipalLookup, principal: Principal, since: number): void {
+  const { issuer, subject, credential } = principal;
+  const { sid, jti } = credential;
+  const record = principals.lookup(issuer, subject);
+  if (record?.disabled) throw new AccessError('principal_disabled', 'the principal is disabled', { issuer, subject });
+  const tooOld = record?.notBefore !== undefined && since / 1000 < record.notBefore;
+  const denied = principals.denied({ issuer, subject, ...(sid && { sid }), ...(jti && { jti }) });
+  if (tooOld || denied) throw new AccessError('token_revoked', 'the sign-in was revoked', { issuer, subject });
+}
 
 /** Principals and the deny list in memory, following the change log, so that every verification can ask them. */
 export async function followPrincipals(store: Store): Promise<PrincipalView> {
@@ -64,6 +80,7 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
       );
     },
     disabled: () => [...records].flatMap(([key, record]) => (record.disabled ? [nameOf(key)] : [])),
+    has: (issuer) => [...records.keys()].some((key) => key.startsWith(principalKey(issuer, ''))),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

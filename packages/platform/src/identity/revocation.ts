@@ -3,10 +3,37 @@ import type { SecretValue } from '@onbehalf/secret-value';
 import type { Provider } from 'oidc-provider';
 import type { Store } from '../store/index.ts';
 import { sidOf } from './issuer/provider.ts';
-import { denyKey } from './principals.ts';
+import { denyKey, principalKey } from './principals.ts';
+import type { PrincipalName } from './types.ts';
 
 /** Longer than an access token lives, so that none of the login's is left. */
 const LONGEST_TOKEN = 11 * 60_000;
+
+/** Part of a unit: what carries this claim is refused until then (milliseconds since the epoch). */
+export function denial(
+  { builder }: Pick<Store, 'builder'>,
+  { issuer, claim, value, until }: { issuer: string; claim: 'jti' | 'sid'; value: string; until: number },
+) {
+  const insert = builder.insertInto('deny_list').values({ iss: issuer, claim, value, until });
+  const query = insert.onConflict((conflict) => conflict.columns(['iss', 'claim', 'value']).doUpdateSet({ until }));
+  return {
+    statements: [{ query: query.compile() }],
+    changes: [{ kind: 'Deny' as const, key: denyKey(issuer, claim, value), op: 'put' as const }],
+  };
+}
+
+/** Part of a unit: whatever was issued for this person before `at` is refused. They are not disabled. */
+export function notBefore({ builder }: Pick<Store, 'builder'>, { issuer, subject }: PrincipalName, at: number) {
+  const insert = builder.insertInto('principals').values({
+    ...{ iss: issuer, sub: subject, kind: 'person', name: null, email: null, role: null },
+    ...{ disabled: 0, not_before: at, created_at: at, last_seen: null },
+  });
+  const query = insert.onConflict((conflict) => conflict.columns(['iss', 'sub']).doUpdateSet({ not_before: at }));
+  return {
+    statements: [{ query: query.compile() }],
+    changes: [{ kind: 'Principal' as const, key: principalKey(issuer, subject), op: 'put' as const }],
+  };
+}
 
 /** Ends logins: the grant with its refresh tokens, and through the deny list what was issued from it. */
 export function createRevocation(o: {
@@ -19,11 +46,7 @@ export function createRevocation(o: {
   const { issuer, store, now } = o;
 
   async function deny(claim: 'jti' | 'sid', value: string, until = now() + LONGEST_TOKEN): Promise<void> {
-    const row = { iss: issuer, claim, value, until };
-    const insert = store.builder.insertInto('deny_list').values(row);
-    const query = insert.onConflict((conflict) => conflict.columns(['iss', 'claim', 'value']).doUpdateSet({ until }));
-    const key = denyKey(issuer, claim, value);
-    await store.commit({ statements: [{ query: query.compile() }], changes: [{ kind: 'Deny', key, op: 'put' }] });
+    await store.commit(denial(store, { issuer, claim, value, until }));
   }
 
   /** False when the token is none, or another client's. */

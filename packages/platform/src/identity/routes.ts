@@ -19,7 +19,8 @@ export interface RoutesOptions {
   onError(error: unknown): void;
 }
 
-const PROGRAMS = /^\/(sts\/|jwks$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
+const PROGRAMS =
+  /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
 const OURS = /^\/(oidc\/|login\/(link|assets|sign-in)(\/|$))/;
 
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */

@@ -4,6 +4,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import { type Store, StoreError, type TicketRow } from '../store/index.ts';
 import { hashOf } from './issuer/adapter.ts';
+import { mayStillEnter } from './principals.ts';
 import type { LoginSession, Tickets } from './types.ts';
 
 const LIFE = 30_000;
@@ -33,10 +34,13 @@ export function createTickets(o: {
   }
 
   /** Whoever may not enter any more does not enter with a ticket of a moment ago. */
-  function mayEnter({ issuer, subject, credential }: Principal): boolean {
-    const { sid, jti } = credential;
-    const denied = principals.denied({ issuer, subject, ...(sid && { sid }), ...(jti && { jti }) });
-    return !denied && principals.lookup(issuer, subject)?.disabled !== true;
+  function mayEnter(principal: Principal, since: number): boolean {
+    try {
+      mayStillEnter(principals, principal, since);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   return {
@@ -71,7 +75,7 @@ export function createTickets(o: {
         return session && { principal: session.principal, subject: session.subject, loginIdHash: session.idHash };
       }
       const { principal } = payload;
-      if (principal === undefined || !mayEnter(principal)) return undefined;
+      if (principal === undefined || !mayEnter(principal, Number(row?.expires_at) - LIFE)) return undefined;
       return { principal, subject: bearer?.subject };
     },
   };

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { IssuerConfig, Principal, PrincipalLookup, Role } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
-import type { ActorSource, PrivateKeyJwt, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
+import type { ActorSource, ClientConfig, PrivateKeyJwt, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Store } from '../store/index.ts';
@@ -46,8 +46,21 @@ export interface IdentityOptions {
   authorizeTarget(question: TargetQuestion): boolean;
   /** Other issuers whose tokens may be exchanged here, and the legacy ones whose subjects are minted. */
   trustedIssuers?: () => readonly IssuerConfig[];
+  /** Those of them at which people sign in to the console. One that has changed is a new object. */
+  loginIssuers?: () => readonly LoginIssuer[];
   /** Takes note of a failure that a client is only told as `server_error`. */
   onError?: (error: unknown) => void;
+}
+
+/** Our client at an issuer, and what its sign-in asks for. */
+export interface LoginIssuer {
+  /** Of the TrustedIssuer. */
+  name: string;
+  issuer: string;
+  client: ClientConfig;
+  scopes: readonly string[];
+  resource: readonly string[];
+  audience: readonly string[];
 }
 
 export interface UserInput {
@@ -102,13 +115,37 @@ export interface LoginSession {
   idHash: string;
 }
 
+/** What decides whether a login's access token can be a subject at a token service (RFC 8693 section 2.1). */
+export interface SubjectTokenFacts {
+  /** `aud`; undefined of an opaque one, which only its issuer can read. */
+  audience: readonly string[] | undefined;
+  /** Milliseconds, from when it was issued. */
+  lifetime: number;
+}
+
+export interface CompletedSignIn {
+  setCookie: string[];
+  location: string;
+  /** Name of the TrustedIssuer. */
+  issuer: string;
+  subjectToken: SubjectTokenFacts;
+}
+
 /** The console's logins: tokens stay here, the browser holds a cookie that means nothing elsewhere. */
 export interface LoginSessions {
   readonly cookieName: string;
-  /** An authorization request of the client `console`. `returnTo` is a path of ours, `/ui/` by default. */
-  begin(returnTo?: string): Promise<{ location: string; setCookie: string }>;
-  /** `cookies`: the request's Cookie header. @throws IdentityError `login_failed` */
-  callback(url: string, cookies: string | undefined): Promise<{ setCookie: string[]; location: string }>;
+  /** The issuers at which somebody can sign in; the embedded one (`onbehalf`) only where it has people. */
+  issuers(): readonly { name: string; issuer: string }[];
+  /**
+   * An authorization request at the issuer of that name, by default the embedded one. `returnTo` is a path of ours,
+   * `/ui/` by default. @throws IdentityError `login_unavailable`
+   */
+  begin(returnTo?: string, issuer?: string): Promise<{ location: string; setCookie: string }>;
+  /**
+   * `cookies`: the request's Cookie header. @throws IdentityError `login_failed`, `login_refused`,
+   * `login_unavailable`, `login_unusable`
+   */
+  callback(url: string, cookies: string | undefined): Promise<CompletedSignIn>;
   authenticate(cookie: SecretValue): Promise<LoginSession | undefined>;
   /** Ends this login only. */
   logout(cookie: SecretValue): Promise<{ setCookie: string[] }>;

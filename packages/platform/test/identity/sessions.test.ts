@@ -3,9 +3,16 @@ import { test } from 'node:test';
 import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
+import { ownLogin } from '../../src/identity/login/own-login.ts';
 import { createLoginSessions } from '../../src/identity/login/sessions.ts';
 import { exchange } from './exchange-fixture.ts';
 import { type IdentityFixture, identityFixture, ORDERS } from './fixture.ts';
+
+/** Nobody signs in anywhere else. */
+function onlySource(o: Parameters<typeof ownLogin>[0]) {
+  const own = ownLogin(o);
+  return { named: () => own, of: () => own, list: () => [own] };
+}
 
 /** The console's sign-in, from `/login` to the cookie. */
 async function consoleLogin(f: IdentityFixture, subject: string, browser = f.browser()) {
@@ -110,11 +117,14 @@ test('P6 a refresh answer with another subject ends the login', async () => {
   });
   const ended: string[] = [];
   const sessions = createLoginSessions({
-    ...{ issuer: f.publicUrl, store: f.store, vault: f.vault, audit: f.audit, verifier, now: f.now },
+    ...{ store: f.store, vault: f.vault, audit: f.audit, now: f.now },
     cookiePrefix: f.identity.sessions.cookieName,
     secureCookies: false,
-    endLogin: async (token) => void ended.push(token.reveal()),
-    fetch: async () => Response.json({ access_token: other, refresh_token: 'their refresh token', expires_in: 600 }),
+    sources: onlySource({
+      ...{ issuer: f.publicUrl, verifier, now: f.now },
+      endLogin: async (token) => void ended.push(token.reveal()),
+      fetch: async () => Response.json({ access_token: other, refresh_token: 'their refresh token', expires_in: 600 }),
+    }),
   });
   assert.equal((await sessions.authenticate(cookie))?.principal.subject, 'alice');
   f.clock.ahead = 545_000;
@@ -196,16 +206,19 @@ test('P7 a refresh that another replica has made meanwhile is taken over', async
   const { principals } = f.identity;
   const verifier = createVerifier({ issuers: () => [f.identity.issuerConfig()], principals, now: f.now });
   const slow = createLoginSessions({
-    ...{ issuer: f.publicUrl, store: f.store, vault: f.vault, audit: f.audit, verifier, now: f.now },
+    ...{ store: f.store, vault: f.vault, audit: f.audit, now: f.now },
     cookiePrefix: f.identity.sessions.cookieName,
     secureCookies: false,
-    endLogin: async () => undefined,
-    async fetch() {
-      // While this answer is on its way, the other replica refreshes and stores.
-      const other = (await f.identity.sessions.authenticate(cookie))?.subject;
-      const token = (await other?.current())?.token.reveal();
-      return Response.json({ access_token: token, refresh_token: 'of the slower one', expires_in: 600 });
-    },
+    sources: onlySource({
+      ...{ issuer: f.publicUrl, verifier, now: f.now },
+      endLogin: async () => undefined,
+      async fetch() {
+        // While this answer is on its way, the other replica refreshes and stores.
+        const other = (await f.identity.sessions.authenticate(cookie))?.subject;
+        const token = (await other?.current())?.token.reveal();
+        return Response.json({ access_token: token, refresh_token: 'of the slower one', expires_in: 600 });
+      },
+    }),
   });
   f.clock.ahead = 545_000;
   const mine = (await (await slow.authenticate(cookie))?.subject.current())?.token.reveal();

@@ -36,7 +36,13 @@ button, .button {
 }
 button.plain { margin-top: 12px; color: var(--text); background: transparent; border-color: var(--line); }
 button:disabled { opacity: 0.6; cursor: progress; }
-input:focus-visible, button:focus-visible, .button:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.choice {
+  display: flex; flex-direction: column; margin-top: 12px; padding: 12px 16px; color: var(--text); text-decoration: none;
+  border: 1px solid var(--line); border-radius: 8px;
+}
+.choice span { color: var(--soft); font-size: 0.85rem; overflow-wrap: anywhere; }
+.choice:hover { border-color: var(--accent); }
+input:focus-visible, button:focus-visible, .button:focus-visible, .choice:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .error { margin: 16px 0 0; padding: 10px 12px; color: var(--bad); background: var(--bad-page); border-radius: 8px; }
 [hidden] { display: none !important; }
 `;
@@ -101,7 +107,7 @@ button.addEventListener('click', async () => {
   try {
     const { location: next } = await post('/oidc/link', returnTo === null ? { token } : { token, returnTo });
     // Through the console's own sign-in, which now asks for nothing.
-    location.assign('/login?returnTo=' + encodeURIComponent(next));
+    location.assign('/login?issuer=onbehalf&returnTo=' + encodeURIComponent(next));
   } catch (error) {
     show(error.message);
     document.getElementById('ready').hidden = true;

@@ -59,6 +59,20 @@ ${error}
     'sign-in.js',
   );
 
+/** Where people of several issuers sign in. `link` is where each goes on. */
+export const choicePage = (issuers: readonly { label: string; detail: string; link: string }[]): string =>
+  page(
+    'Sign in to Onbehalf',
+    `<h1>Sign in to Onbehalf</h1>
+<p>Where is your account?</p>
+${issuers
+  .map(
+    ({ label, detail, link }) =>
+      `<a class="choice" href="${escapeHtml(link)}" rel="noreferrer"><strong>${escapeHtml(label)}</strong><span>${escapeHtml(detail)}</span></a>`,
+  )
+  .join('\n')}`,
+  );
+
 /** The token is in the fragment, which no server sees: the page asks what it stands for. */
 export const linkPage = (): string =>
   page(

@@ -1,3 +1,4 @@
+import type { Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { AuditBody, LoginSessionRow, Store } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
@@ -7,8 +8,27 @@ export interface LoginTokens {
   accessToken: string;
   /** Milliseconds since the epoch. */
   expiresAt: number;
-  refreshToken: string;
+  /** From this moment on the next one is asked for before it is handed out. */
+  renewAt: number;
+  /** Without one the login ends with its access token. */
+  refreshToken?: string;
+  /** Of another issuer: says at sign-out which of its logins is meant. */
+  idToken?: string;
+  /** Who signed in, where the access token does not say it. */
+  opaque?: {
+    principal: Principal;
+    /** The claim of the ID token. */
+    sub: string;
+    /** When that was verified, in milliseconds since the epoch. */
+    at: number;
+  };
 }
+
+/** A token with less than this left is renewed, of a short-lived one the second half. */
+const RENEW_BELOW = 60_000;
+
+export const renewAt = (expiresAt: number, now: number): number =>
+  expiresAt - Math.min(RENEW_BELOW, Math.max(0, expiresAt - now) / 2);
 
 export interface Login {
   idHash: string;
@@ -28,6 +48,14 @@ export function loginRows({ store, vault, now }: { store: Store; vault: Vault; n
   const place = (idHash: string) => ({ kind: 'LoginSession', uid: idHash, field: 'tokens' });
   const seal = (idHash: string, tokens: LoginTokens) =>
     vault.sealInline(place(idHash), SecretValue.of(JSON.stringify(tokens)));
+
+  /** Part of a unit: rows that are gone, and the change that ends what was made from them. */
+  const removal = (ids: readonly string[]) => ({
+    statements: ids.map((idHash) => ({
+      query: builder.deleteFrom('login_sessions').where('id_hash', '=', idHash).compile(),
+    })),
+    changes: ids.map((idHash) => ({ kind: 'LoginSession' as const, key: idHash, op: 'delete' as const })),
+  });
 
   return {
     async find(idHash: string): Promise<Login | undefined> {
@@ -66,12 +94,14 @@ export function loginRows({ store, vault, now }: { store: Store; vault: Vault; n
       await store.commit({ statements: [{ query: query.compile(), expect: 1, conflict: REFRESHED_ELSEWHERE }] });
     },
     async remove({ idHash }: Pick<Login, 'idHash'>, line: AuditBody): Promise<void> {
-      const query = builder.deleteFrom('login_sessions').where('id_hash', '=', idHash);
-      await store.commit({
-        statements: [{ query: query.compile() }],
-        changes: [{ kind: 'LoginSession', key: idHash, op: 'delete' }],
-        audit: [line],
-      });
+      await store.commit({ ...removal([idHash]), audit: [line] });
     },
+    /** The ids of one person's logins, or of one `sid` of an issuer. */
+    async ids({ issuer, ...which }: { issuer: string; sid: string } | { issuer: string; subject: string }) {
+      const query = builder.selectFrom('login_sessions').select('id_hash').where('iss', '=', issuer);
+      const mine = 'sid' in which ? query.where('sid', '=', which.sid) : query.where('sub', '=', which.subject);
+      return (await store.read<Pick<LoginSessionRow, 'id_hash'>>(mine.compile())).map((row) => row.id_hash);
+    },
+    removal,
   };
 }

@@ -1,5 +1,5 @@
-import { createHmac, hash, randomBytes } from 'node:crypto';
-import { AccessError, type Principal, type Verifier } from '@onbehalf/access';
+import { createHmac, randomBytes } from 'node:crypto';
+import { AccessError, type Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { type SubjectSource, TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Audit } from '../../audit/index.ts';
@@ -7,31 +7,24 @@ import { type Store, StoreError } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
 import { IdentityError } from '../error.ts';
 import { hashOf } from '../issuer/adapter.ts';
-import { CONSOLE } from '../issuer/provider.ts';
 import { ACCESS_TOKEN } from '../token-service/subject.ts';
 import type { LoginSession, LoginSessions } from '../types.ts';
 import { cookieOf, localPath } from './browser.ts';
-import { redeem } from './redeem.ts';
 import { type Login, loginRows, REFRESHED_ELSEWHERE } from './session-rows.ts';
+import type { BegunSignIn } from './source.ts';
+import type { LoginSources } from './sources.ts';
 
-/** A token with less than this left is renewed before it is handed out. */
-const RENEW_BELOW = 60_000;
 const SIGN_IN_LIFE = 600_000;
 /** A login that is not used for this long is over. */
 const IDLE = 7 * 24 * 3_600_000;
 
 export interface SessionsOptions {
-  issuer: string;
   cookiePrefix: string;
   secureCookies: boolean;
   store: Store;
   vault: Vault;
   audit: Audit;
-  verifier: Verifier;
-  /** Requests to our own token endpoint. */
-  fetch: typeof globalThis.fetch;
-  /** Ends a login at the issuer: its grant, its `sid` and the browser's session there. */
-  endLogin(refreshToken: SecretValue): Promise<void>;
+  sources: LoginSources;
   now: () => number;
 }
 
@@ -40,16 +33,16 @@ export interface SessionsRoom extends LoginSessions {
   byHash(idHash: string): Promise<LoginSession | undefined>;
 }
 
-interface SignIn {
-  state: string;
-  verifier: string;
+interface SignIn extends BegunSignIn {
+  /** Name of the issuer. */
+  source: string;
   returnTo: string;
   expiresAt: number;
 }
 
 /** Backend for frontend: the browser has a cookie, the tokens stay here. */
 export function createLoginSessions(o: SessionsOptions): SessionsRoom {
-  const { issuer, vault, audit, now } = o;
+  const { sources, vault, audit, now } = o;
   const rows = loginRows(o);
   const renewing = new Map<string, Promise<Login | undefined>>();
   const host = o.secureCookies ? '__Host-' : '';
@@ -81,7 +74,7 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
 
   async function end(login: Login, reason: string): Promise<void> {
     await rows.remove(login, line(login, 'signed out', reason));
-    await o.endLogin(SecretValue.of(login.tokens.refreshToken));
+    await sources.of(login.issuer)?.end(login.tokens);
   }
 
   /** One request for each login, however many ask at once. The new refresh token is stored before anything uses it. */
@@ -96,16 +89,17 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
   async function renew(idHash: string): Promise<Login | undefined> {
     // Read again under the lock: whoever was here before may have renewed it.
     const login = await rows.find(idHash);
-    if (login === undefined || login.tokens.expiresAt - now() >= RENEW_BELOW) return login;
-    const fields = { grant_type: 'refresh_token', refresh_token: login.tokens.refreshToken };
-    const answer = await redeem(o.fetch, issuer, fields, now());
+    if (login === undefined || login.tokens.renewAt > now()) return login;
+    const answer = (await sources.of(login.issuer)?.renew(login.tokens)) ?? { failed: 'unavailable' };
     if ('failed' in answer) {
       if (answer.failed === 'unavailable') return login;
+      // One that was never to be renewed is used to its end.
+      if (login.tokens.refreshToken === undefined && login.tokens.expiresAt > now()) return login;
       await end(login, 'refused by the issuer');
       return undefined;
     }
-    const { iss, sub } = claimsOf(answer.tokens.accessToken);
-    if (iss !== login.issuer || sub !== login.subject) {
+    const { issuer, subject } = answer.who;
+    if (issuer !== login.issuer || subject !== login.subject) {
       await end({ ...login, tokens: answer.tokens }, 'another subject in the refreshed token');
       return undefined;
     }
@@ -121,7 +115,7 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
 
   async function fresh(idHash: string): Promise<Login | undefined> {
     const login = await rows.find(idHash);
-    return login !== undefined && login.tokens.expiresAt - now() < RENEW_BELOW ? renewed(login) : login;
+    return login !== undefined && login.tokens.renewAt <= now() ? renewed(login) : login;
   }
 
   function subjectOf(principal: Principal, idHash: string): SubjectSource {
@@ -142,9 +136,10 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
 
   async function byHash(idHash: string): Promise<LoginSession | undefined> {
     const login = await fresh(idHash);
-    if (login === undefined) return undefined;
+    const source = login && sources.of(login.issuer);
+    if (login === undefined || source === undefined || login.tokens.expiresAt <= now()) return undefined;
     try {
-      const verified = await o.verifier.verify(SecretValue.of(login.tokens.accessToken), 'api');
+      const verified = await source.verify(login.tokens);
       if (verified.issuer !== login.issuer || verified.subject !== login.subject) return undefined;
       const principal: Principal = { ...verified, credential: { ...verified.credential, kind: 'session' } };
       return { principal, subject: subjectOf(principal, idHash), csrf: csrfOf(idHash), idHash };
@@ -157,57 +152,46 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
 
   return {
     cookieName,
-    async begin(returnTo) {
-      const state = randomBytes(32).toString('base64url');
-      const verifier = randomBytes(32).toString('base64url');
-      const signIn: SignIn = { state, verifier, returnTo: localPath(returnTo), expiresAt: now() + SIGN_IN_LIFE };
-      const query = new URLSearchParams({
-        client_id: CONSOLE,
-        response_type: 'code',
-        redirect_uri: `${issuer}/login/callback`,
-        scope: 'openid offline_access profile email',
-        resource: `${issuer}/api`,
-        state,
-        code_challenge: hash('sha256', verifier, 'base64url'),
-        code_challenge_method: 'S256',
-      });
-      const sealed = vault.sealInline(signInPlace, SecretValue.of(JSON.stringify(signIn)));
-      return {
-        location: `${issuer}/oidc/auth?${query}`,
-        setCookie: cookie(signInCookie, sealed, SIGN_IN_LIFE / 1000),
+    issuers: sources.list,
+    async begin(returnTo, issuer) {
+      const source = sources.named(issuer);
+      if (source === undefined) throw new IdentityError('login_failed', 'nobody signs in at an issuer of that name');
+      const random = () => randomBytes(32).toString('base64url');
+      const begun: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
+      const signIn: SignIn = {
+        ...begun,
+        source: source.name,
+        returnTo: localPath(returnTo),
+        expiresAt: now() + SIGN_IN_LIFE,
       };
+      const location = await source.authorize(begun);
+      const sealed = vault.sealInline(signInPlace, SecretValue.of(JSON.stringify(signIn)));
+      return { location, setCookie: cookie(signInCookie, sealed, SIGN_IN_LIFE / 1000) };
     },
-    async callback(url, cookies) {
+    async callback(address, cookies) {
       const failed = (why: string) => new IdentityError('login_failed', why);
       const sealed = cookieOf(cookies, signInCookie);
       if (sealed === undefined) throw failed('this sign-in was not begun in this browser');
       const signIn = openSignIn(sealed);
-      const query = new URL(url, issuer).searchParams;
-      // RFC 6749 section 10.12, RFC 9207 section 2.4
-      if (signIn === undefined || signIn.expiresAt <= now() || query.get('state') !== signIn.state)
+      const source = signIn && sources.named(signIn.source);
+      const url = new URL(address, 'http://callback.invalid');
+      if (signIn === undefined || signIn.expiresAt <= now() || source?.callback !== url.pathname)
         throw failed('the answer is not to this sign-in');
-      if (query.get('iss') !== issuer) throw failed('the answer is of another issuer');
-      const code = query.get('code');
-      if (code === null) throw failed('the sign-in was not completed');
-      const redirect = { redirect_uri: `${issuer}/login/callback`, code_verifier: signIn.verifier };
-      const answer = await redeem(o.fetch, issuer, { grant_type: 'authorization_code', code, ...redirect }, now());
-      if ('failed' in answer) throw failed('the code was not accepted');
-      const { iss = '', sub = '', sid } = claimsOf(answer.tokens.accessToken);
+      const { tokens, who, sid } = await source.redeem(url, signIn);
       // A new id at each login: one that was there before is worth nothing.
       const previous = cookieOf(cookies, cookieName);
       const before = previous === undefined ? undefined : await rows.find(hashOf(previous));
       if (before !== undefined) await rows.remove(before, line(before, 'signed out', 'signed in again'));
       const id = randomBytes(32).toString('base64url');
-      const login = {
-        idHash: hashOf(id),
-        sid,
-        issuer: iss,
-        subject: sub,
-        tokens: answer.tokens,
-        expiresAt: now() + IDLE,
-      };
+      const { issuer, subject } = who;
+      const login = { idHash: hashOf(id), sid, issuer, subject, tokens, expiresAt: now() + IDLE };
       await rows.insert(login, hashOf(csrfOf(login.idHash)), line(login, 'console session'));
-      return { setCookie: [cookie(cookieName, id), cookie(signInCookie, '', 0)], location: signIn.returnTo };
+      return {
+        setCookie: [cookie(cookieName, id), cookie(signInCookie, '', 0)],
+        location: signIn.returnTo,
+        issuer: source.name,
+        subjectToken: { audience: audienceOf(tokens.accessToken), lifetime: tokens.expiresAt - now() },
+      };
     },
     authenticate: (value) => byHash(hashOf(value.reveal())),
     async logout(value) {
@@ -227,7 +211,10 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
   }
 }
 
-/** Of a token that our own endpoint has just answered with. */
-function claimsOf(token: string): { iss?: string; sub?: string; sid?: string } {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+/** Of a token that was verified before. Undefined: it is opaque. */
+function audienceOf(token: string): readonly string[] | undefined {
+  const payload = token.split('.')[1];
+  if (payload === undefined) return undefined;
+  const { aud } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { aud?: string | string[] };
+  return [aud ?? []].flat();
 }
