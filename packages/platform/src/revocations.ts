@@ -1,52 +1,69 @@
 import type { Services } from './http/index.ts';
+import type { Identity } from './identity/index.ts';
 
-/** What is revoked reaches turns, exchanged tokens and connections through the change log and the policy. */
+/**
+ * What is revoked reaches turns, exchanged tokens and connections through the change log and the policy. Where somebody
+ * or something has lost a right, the tokens are ended at their service too; where a resource merely changed, they are
+ * only asked for again.
+ */
 export function followRevocations(
   store: Services['store'],
   registry: Services['registry'],
   policy: Services['policy'] & { refresh(): void },
   tools: Services['tools'],
   runtime: Services['runtime'],
+  principals: Identity['principals'],
 ): () => void {
   const stopPolicy = policy.onChange(() => runtime.reconsider());
-  const generations = new Map(
-    [...registry.all()].map((resource) => [resource.metadata.uid, resource.metadata.generation]),
-  );
+  const known = new Map([...registry.all()].map((resource) => [resource.metadata.uid, knownOf(resource)]));
   const stopRegistry = registry.onChange((changed) => {
     for (const uid of changed) {
       const resource = registry.byUid(uid);
-      const before = generations.get(uid);
-      if (resource) generations.set(uid, resource.metadata.generation);
-      else generations.delete(uid);
-      if (resource && before === resource.metadata.generation) continue;
-      if (!resource || resource.kind === 'Agent') tools.forget({ agent: uid });
-      if (!resource || resource.kind === 'RemoteMCPServer') tools.forget({ server: uid });
+      const before = known.get(uid);
+      if (resource) known.set(uid, knownOf(resource));
+      else known.delete(uid);
+      if (resource && before?.generation === resource.metadata.generation) continue;
+      const kind = before?.kind ?? resource?.kind;
+      const revoke = resource === undefined || ('enabled' in resource.spec && resource.spec.enabled === false);
+      if (kind === 'Agent') tools.forget({ agent: uid }, { revoke });
+      if (kind === 'RemoteMCPServer' && before) tools.forget({ server: uid, target: before.target }, { revoke });
       // Whose tokens a removed or changed grant covered is not worth finding out: they are exchanged again.
-      if (!resource || resource.kind === 'Grant') tools.forget({ all: true });
+      if (kind === 'Grant') tools.forget({ all: true }, { revoke: false });
     }
   });
+  // A principal changes whenever it is seen; only being disabled takes something away.
+  let disabled = new Set(principals.disabled().map(nameOf));
+  const stopPrincipals = principals.onChange(() => {
+    const now = principals.disabled();
+    for (const subject of now) if (!disabled.has(nameOf(subject))) tools.forget({ subject });
+    disabled = new Set(now.map(nameOf));
+  });
   const watch = store.watch(store.revision(), (changes) => {
-    for (const { kind, key } of changes) {
+    for (const { kind, key, op } of changes) {
       if (kind === 'Session') tools.forget({ session: key });
-      else if (kind === 'LoginSession') tools.forget({ loginSession: key });
-      else if (kind === 'Principal') tools.forget({ subject: pair(key) });
-      else if (kind === 'Deny') tools.forget(deniedFilter(key));
-      // Open sockets ask again whether their login still stands.
-      if (kind === 'LoginSession' || kind === 'Deny') queueMicrotask(() => policy.refresh());
+      else if (kind === 'LoginSession' && op === 'delete') tools.forget({ loginSession: key });
+      else if (kind === 'Deny' && op === 'put') tools.forget(deniedFilter(key));
     }
+    // Open sockets ask again whether their login still stands.
+    if (changes.some(({ kind }) => kind === 'LoginSession' || kind === 'Deny')) queueMicrotask(() => policy.refresh());
   });
   return () => {
     stopPolicy();
     stopRegistry();
+    stopPrincipals();
     watch.close();
   };
 }
 
-/** `iss sub` */
-function pair(key: string) {
-  const space = key.indexOf(' ');
-  return { issuer: key.slice(0, space), subject: key.slice(space + 1) };
+type Resource = NonNullable<ReturnType<Services['registry']['byUid']>>;
+
+/** What is still needed of a resource when it is gone. */
+function knownOf({ kind, metadata }: Resource) {
+  const name = `${metadata.namespace ?? 'default'}/${metadata.name}`;
+  return { kind, generation: metadata.generation, target: { name, audience: [], resource: [] } };
 }
+
+const nameOf = ({ issuer, subject }: { issuer: string; subject: string }) => `${issuer} ${subject}`;
 
 /** `iss claim value` */
 function deniedFilter(key: string) {

@@ -9,6 +9,8 @@ export interface Tags {
   readonly agent: string | undefined;
   readonly target: Target;
   readonly tokenService: string;
+  /** Id of the client that obtained it, and that may revoke it. */
+  readonly client: string;
 }
 
 export interface CacheEntry {
@@ -31,8 +33,11 @@ export interface TokenCache {
   get(key: string): CacheEntry | undefined | Promise<CacheEntry | undefined>;
   set(key: string, entry: CacheEntry): void;
   delete(key: string): void;
-  /** From the same tick on, no entry that matches (see `matchesFilter`) comes back. Returns how many went. */
-  forget(filter: ForgetFilter): number;
+  /**
+   * From the same tick on, no entry that matches (see `matchesFilter`) comes back. Returns how many went. Each that
+   * went is handed to `dropped` once, at once or later, so that it can be revoked.
+   */
+  forget(filter: ForgetFilter, dropped?: (entry: CacheEntry) => void): number;
   readonly size: number;
 }
 
@@ -90,9 +95,13 @@ export function createTokenCache(options: { max?: number } = {}): TokenCache {
     delete(key) {
       remove(nodes.get(key));
     },
-    forget(filter) {
+    forget(filter, dropped) {
       const before = nodes.size;
-      for (const node of nodes.values()) if (matchesFilter(filter, node.entry.tags)) remove(node);
+      for (const node of nodes.values()) {
+        if (!matchesFilter(filter, node.entry.tags)) continue;
+        remove(node);
+        dropped?.(node.entry);
+      }
       return before - nodes.size;
     },
     get size() {

@@ -126,6 +126,7 @@ export function tagsOf(call: Call, tokenService: string): Tags {
     agent: call.agent?.uid,
     target: call.target.source,
     tokenService,
+    client: call.client.id,
   };
 }
 

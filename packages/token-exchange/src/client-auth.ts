@@ -9,7 +9,7 @@ const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
  * Adds the client's credential to a request, anew for each try: an assertion is good once (RFC 7523 section 3).
  * Returns what must not be echoed in an error.
  */
-export async function authenticate(
+export async function authenticateClient(
   client: ClientConfig,
   issuer: string,
   body: URLSearchParams,

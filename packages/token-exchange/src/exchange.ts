@@ -1,12 +1,15 @@
+import type { SecretValue } from '@onbehalf/secret-value';
 import { type CacheEntry, createTokenCache, Forgotten, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
 import { misconfigured, TokenExchangeError } from './errors.ts';
-import { SingleFlight, waitFor } from './flight.ts';
+import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
 import { createInspector } from './inspect.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
 import { granted, refused } from './outcome.ts';
 import { profileOf } from './profiles/registry.ts';
 import { RecentTimes } from './recent-times.ts';
+import type { GrantedToken } from './response.ts';
+import { Revocations } from './revocation.ts';
 import { prepareTarget } from './target.ts';
 import { checkServiceConfig, TokenServiceEndpoint } from './token-service.ts';
 import type {
@@ -19,6 +22,7 @@ import type {
   ExchangeOutcome,
   ExchangeStats,
   ForgetFilter,
+  ForgetOptions,
   Hooks,
   TokenExchange,
   TokenRequest,
@@ -48,10 +52,15 @@ export interface TokenExchangeOptions {
   readonly random?: () => number;
   /** Milliseconds for one try (default 5,000) and for everything (10,000). */
   readonly timeouts?: { readonly attempt?: number; readonly total?: number };
+  /** Default true: what `forget` drops is revoked at the service, where that has the endpoint (RFC 7009). */
+  readonly revoke?: boolean;
 }
 
 /** At most one exchange more for an entry that a tool server refuses, in this many milliseconds. */
 const REFRESH_PAUSE = 60_000;
+
+/** Milliseconds for everything that one request takes. */
+const TOTAL = 10_000;
 
 /** What a call leaves out that stands for no person, has no actor and is not asked again. */
 const NOBODY = {
@@ -89,6 +98,7 @@ class Exchange implements TokenExchange {
   readonly #flights = new SingleFlight<ExchangedToken>();
   readonly #forgotten = new Forgotten();
   readonly #refreshed: RecentTimes;
+  readonly #revocations: Revocations;
   readonly #counts = { exchange: 0, delegation: 0, workload: 0, hits: 0, joins: 0, refused: 0 };
 
   constructor(options: TokenExchangeOptions) {
@@ -120,6 +130,10 @@ class Exchange implements TokenExchange {
       profile,
       { fetch: fetcher, now: this.#now, timeout },
       { monotonic: this.#monotonic, random: options.random ?? Math.random },
+    );
+    this.#revocations = new Revocations(
+      ({ token, client }, signal) => waitFor(this.#endpoint.revoke(token, client, signal), signal),
+      { now: this.#now, monotonic: this.#monotonic, patience: this.#options.timeouts?.total ?? TOTAL },
     );
     this.#negotiation = {
       service,
@@ -208,17 +222,22 @@ class Exchange implements TokenExchange {
     });
   }
 
-  forget(filter: ForgetFilter): number {
-    this.#forgotten.record(filter);
+  forget(filter: ForgetFilter, { revoke = true }: ForgetOptions = {}): number {
     const matches = (tags: Tags) => matchesFilter(filter, tags);
-    this.#flights.abortWhere(matches, revoked);
-    return this.#cache.forget(filter);
+    if (Object.values(filter).every((field) => field === undefined)) return 0;
+    const told = revoke && this.#options.revoke !== false && this.#endpoint.mayRevoke;
+    this.#forgotten.record(filter);
+    this.#flights.abortWhere(matches, !told, revoked);
+    if (!told) return this.#cache.forget(filter);
+    return this.#cache.forget(filter, ({ token, tags }) => this.#revoke(token.value, token.expiresAt, tags.client));
   }
 
   get stats(): ExchangeStats {
     const { exchange: exchanges, delegation: delegations, workload: workloads, ...rest } = this.#counts;
     const { requests, retries, breaker } = this.#endpoint;
-    return { requests, exchanges, delegations, workloads, ...rest, retries, cached: this.#cache.size, breaker };
+    const { revoked, failed: revocationsFailed } = this.#revocations;
+    const counts = { requests, exchanges, delegations, workloads, ...rest, retries, revoked, revocationsFailed };
+    return { ...counts, cached: this.#cache.size, breaker };
   }
 
   #clientOf(agent: AgentRef | undefined): ClientConfig {
@@ -245,8 +264,8 @@ class Exchange implements TokenExchange {
     const began = this.#monotonic();
     const joined = this.#flights.join(key, call.signal);
     if (joined === undefined) {
-      const token = await this.#flights.start(key, tagsOf(call, this.#service.name), call.signal, (signal) =>
-        this.#fly(key, call, signal),
+      const token = await this.#flights.start(key, tagsOf(call, this.#service.name), call.signal, (signals) =>
+        this.#fly(key, call, signals),
       );
       this.#refuseForgotten(call);
       return token;
@@ -265,8 +284,27 @@ class Exchange implements TokenExchange {
     return token;
   }
 
-  /** The request that all who wait for this key share. */
-  async #fly(key: string, call: Call, signal: AbortSignal): Promise<ExchangedToken> {
+  /** The request that all who wait for this key share. What arrives when nobody may have it any more is revoked. */
+  async #fly(key: string, call: Call, signals: FlightSignals): Promise<ExchangedToken> {
+    let grant: GrantedToken | undefined;
+    try {
+      return await this.#obtain(key, call, signals, (issued) => {
+        grant = issued;
+      });
+    } finally {
+      if (grant !== undefined && signals.forgotten.aborted && !signals.cut.aborted) {
+        const life = grant.expiresIn ?? this.#negotiation.maxLifetime;
+        this.#revoke(grant.token, this.#now() + life * 1000, call.client.id);
+      }
+    }
+  }
+
+  async #obtain(
+    key: string,
+    call: Call,
+    { forgotten, cut }: FlightSignals,
+    issued: (grant: GrantedToken) => void,
+  ): Promise<ExchangedToken> {
     const began = this.#monotonic();
     const { name } = this.#service;
     let outcome: ExchangeOutcome;
@@ -274,7 +312,10 @@ class Exchange implements TokenExchange {
     let entry: CacheEntry;
     try {
       await this.#ask(() => this.#hooks.beforeExchange?.(contextOf(call, name)));
-      const { token: fresh, cacheFor } = await this.#withDeadline(call, signal);
+      forgotten.throwIfAborted();
+      const { token: fresh, cacheFor } = await this.#withDeadline(call, cut, (signal) =>
+        negotiate(this.#negotiation, call, { signal, forgotten }, issued),
+      );
       const ms = this.#monotonic() - began;
       token = { ...fresh, ms };
       entry = { token: { ...fresh, cached: true }, until: began + cacheFor, tags: tagsOf(call, name) };
@@ -288,20 +329,20 @@ class Exchange implements TokenExchange {
       throw refusal;
     }
     await this.#ask(() => this.#hooks.onOutcome?.(outcome));
-    signal.throwIfAborted();
+    forgotten.throwIfAborted();
     this.#counts[call.kind] += 1;
     if (entry.until > this.#monotonic()) this.#cache.set(key, entry);
     return token;
   }
 
-  async #withDeadline(call: Call, signal: AbortSignal) {
+  async #withDeadline<T>(call: Call, cut: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const over = new AbortController();
     const late = () => over.abort(new TokenExchangeError('sts_timeout', 'the token service took too long in all'));
-    const timer = setTimeout(late, this.#options.timeouts?.total ?? 10_000);
-    const either = AbortSignal.any([signal, over.signal]);
+    const timer = setTimeout(late, this.#options.timeouts?.total ?? TOTAL);
+    const either = AbortSignal.any([cut, over.signal]);
     try {
       if (subjectEnd(call) <= this.#now()) throw subjectExpired();
-      return await waitFor(negotiate(this.#negotiation, call, either), either);
+      return await waitFor(run(either), either);
     } finally {
       clearTimeout(timer);
     }
@@ -317,6 +358,13 @@ class Exchange implements TokenExchange {
     }
     if (entry !== undefined) return false;
     throw new TokenExchangeError('target_unauthorized', 'the tool server refuses the tokens that are made for it');
+  }
+
+  /** A client that is configured no longer cannot revoke what it obtained. */
+  #revoke(token: SecretValue, expiresAt: number, clientId: string): void {
+    const client = [this.#client, ...this.#clients.values()].find(({ id }) => id === clientId);
+    if (client !== undefined) this.#revocations.add({ token, expiresAt, client });
+    else this.#revocations.failed += 1;
   }
 
   #refuseForgotten(call: Call): void {

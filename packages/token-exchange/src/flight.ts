@@ -2,8 +2,16 @@ import type { Tags } from './cache.ts';
 
 interface Flight<T> {
   readonly promise: Promise<T>;
-  readonly controller: AbortController;
+  readonly forgotten: AbortController;
+  readonly cut: AbortController;
   readonly tags: Tags;
+}
+
+export interface FlightSignals {
+  /** Nobody gets the result any more. What is on its way may still arrive, so that it can be revoked. */
+  readonly forgotten: AbortSignal;
+  /** Nobody wants to know what arrives either. */
+  readonly cut: AbortSignal;
 }
 
 /**
@@ -26,12 +34,14 @@ export class SingleFlight<T> {
     key: string,
     tags: Tags,
     signal: AbortSignal | undefined,
-    run: (signal: AbortSignal) => Promise<T>,
+    run: (signals: FlightSignals) => Promise<T>,
   ): Promise<T> {
-    const controller = new AbortController();
-    const work = run(controller.signal);
-    const promise = waitFor(work, controller.signal);
-    const flight: Flight<T> = { promise, controller, tags };
+    const forgotten = new AbortController();
+    const cut = new AbortController();
+    // It is on the list before it runs, so that nothing it does at once can escape `abortWhere`.
+    const work = Promise.resolve({ forgotten: forgotten.signal, cut: cut.signal }).then(run);
+    const promise = waitFor(work, forgotten.signal);
+    const flight: Flight<T> = { promise, forgotten, cut, tags };
     this.#flights.set(key, flight);
     const land = () => {
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
@@ -40,12 +50,14 @@ export class SingleFlight<T> {
     return waitFor(promise, signal);
   }
 
-  /** Ends the matching flights at once; nobody who waits for one gets its result. */
-  abortWhere(matches: (tags: Tags) => boolean, reason: () => Error): void {
+  /** Ends the matching flights at once: nobody who waits for one gets its result. `cut` ends their requests too. */
+  abortWhere(matches: (tags: Tags) => boolean, cut: boolean, reason: () => Error): void {
     for (const [key, flight] of this.#flights) {
       if (!matches(flight.tags)) continue;
       this.#flights.delete(key);
-      flight.controller.abort(reason());
+      const why = reason();
+      flight.forgotten.abort(why);
+      if (cut) flight.cut.abort(why);
     }
   }
 }

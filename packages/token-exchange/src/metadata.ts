@@ -8,6 +8,7 @@ export interface ServiceMetadata {
   readonly tokenEndpoint: string;
   readonly jwksUri: string | undefined;
   readonly introspectionEndpoint: string | undefined;
+  readonly revocationEndpoint: string | undefined;
 }
 
 const OAUTH = '/.well-known/oauth-authorization-server';
@@ -60,13 +61,19 @@ export async function discover(
       tokenEndpoint,
       jwksUri: service.jwksUri ?? endpointOf(document, 'jwks_uri'),
       introspectionEndpoint: endpointOf(document, 'introspection_endpoint'),
+      revocationEndpoint: service.revocationEndpoint ?? endpointOf(document, 'revocation_endpoint'),
     };
   }
-  if (service.issuer !== undefined && service.endpoint !== undefined) {
-    const { issuer, endpoint: tokenEndpoint, jwksUri } = service;
-    return { issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined };
-  }
+  const configured = configuredMetadata(service);
+  if (configured !== undefined) return configured;
   throw misconfigured('no metadata document was found for the token service');
+}
+
+/** What is known without any document, where that is enough to ask for a token. */
+export function configuredMetadata(service: TokenServiceConfig): ServiceMetadata | undefined {
+  const { issuer, endpoint: tokenEndpoint, jwksUri, revocationEndpoint } = service;
+  if (issuer === undefined || tokenEndpoint === undefined) return undefined;
+  return { issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined, revocationEndpoint };
 }
 
 function endpointOf(document: Record<string, unknown>, name: string): string | undefined {

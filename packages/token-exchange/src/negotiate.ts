@@ -37,15 +37,26 @@ export interface Negotiated {
   readonly cacheFor: number;
 }
 
-/** One exchange: form, request, answer, checks. Throws whenever the answer is not exactly what was asked for. */
-export async function negotiate(n: Negotiation, call: Call, signal: AbortSignal): Promise<Negotiated> {
+/**
+ * One exchange: form, request, answer, checks. Throws whenever the answer is not exactly what was asked for. What the
+ * service gave out is told to `issued` before anything else: it is there, whatever becomes of it here.
+ */
+export async function negotiate(
+  n: Negotiation,
+  call: Call,
+  { signal, forgotten }: { signal: AbortSignal; forgotten: AbortSignal },
+  issued: (grant: GrantedToken) => void,
+): Promise<Negotiated> {
   const problem = call.target.problem ?? n.profile.targetProblem(call.target);
   if (problem !== undefined) throw misconfigured(problem);
   const asked = n.now();
   if (call.subject?.expiresAt !== undefined && call.subject.expiresAt <= asked) throw subjectExpired();
   const { issuer, jwksUri } = await n.endpoint.metadata();
   const { fields, workloadSubject } = await formOf(n, call, issuer, signal);
-  const grant = parseGrant(await n.endpoint.grant(fields, call.client, call.kind, signal), n.profile, call.kind);
+  const answer = await n.endpoint.grant(fields, call.client, call.kind, signal, forgotten);
+  const grant = parseGrant(answer, n.profile, call.kind);
+  issued(grant);
+  forgotten.throwIfAborted();
   const { claims, verification } = await lookInto(n, call, grant, jwksUri, signal);
   const hash = await grant.token.sha256();
   if (claims !== undefined) {

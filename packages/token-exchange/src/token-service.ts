@@ -1,9 +1,9 @@
 import { SecretValue } from '@onbehalf/secret-value';
 import { Breaker, RetryBudget, retryDelay, sleep } from './backoff.ts';
 import { readClaims } from './claims.ts';
-import { authenticate } from './client-auth.ts';
+import { authenticateClient } from './client-auth.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
-import { discover, objectOf, type ServiceMetadata } from './metadata.ts';
+import { configuredMetadata, discover, objectOf, type ServiceMetadata } from './metadata.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
 import { refusal } from './response.ts';
 import { type Answer, secureUrl, send, type Transport } from './transport.ts';
@@ -27,7 +27,11 @@ export class TokenServiceEndpoint {
   readonly #clock: Clock;
   readonly #breaker: Breaker;
   readonly #budget = new RetryBudget();
+  /** Everything is configured, so no document is fetched. */
+  readonly #complete: boolean;
   #verified: ServiceMetadata | undefined;
+  /** The service said that tokens of this kind cannot be revoked. */
+  #irrevocable = false;
   #metadata: { value: Promise<ServiceMetadata>; until: number } | undefined;
 
   constructor(service: TokenServiceConfig, profile: Profile, transport: Transport, clock: Clock) {
@@ -36,6 +40,14 @@ export class TokenServiceEndpoint {
     this.#transport = transport;
     this.#clock = clock;
     this.#breaker = new Breaker(clock.monotonic);
+    const configured = configuredMetadata(service);
+    this.#complete = configured?.jwksUri !== undefined && service.introspect !== true;
+    if (this.#complete) this.#verified = configured;
+  }
+
+  /** False where it is known that there is nobody to tell. */
+  get mayRevoke(): boolean {
+    return !this.#irrevocable && (this.#verified === undefined || this.#verified.revocationEndpoint !== undefined);
   }
 
   get breaker(): 'closed' | 'open' {
@@ -49,22 +61,19 @@ export class TokenServiceEndpoint {
   metadata(): Promise<ServiceMetadata> {
     const now = this.#clock.monotonic();
     if (this.#metadata !== undefined && now < this.#metadata.until) return this.#metadata.value;
-    const { issuer, endpoint: tokenEndpoint, jwksUri, introspect } = this.#service;
-    const complete =
-      issuer !== undefined && tokenEndpoint !== undefined && jwksUri !== undefined && introspect !== true;
+    if (this.#complete && this.#verified !== undefined) return Promise.resolve(this.#verified);
     const signal = new AbortController().signal;
     const headers = { accept: 'application/json' };
-    const value = complete
-      ? Promise.resolve({ issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined })
-      : discover(this.#service, (url) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal))
-          .then((found) => {
-            this.#verified = found;
-            return found;
-          })
-          .catch((error: unknown) => {
-            if (this.#verified === undefined || !isPassing(error)) throw error;
-            return this.#verified;
-          });
+    const get = (url: string) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal);
+    const value = discover(this.#service, get)
+      .then((found) => {
+        this.#verified = found;
+        return found;
+      })
+      .catch((error: unknown) => {
+        if (this.#verified === undefined || !isPassing(error)) throw error;
+        return this.#verified;
+      });
     this.#metadata = { value, until: now + METADATA_LIFE };
     value.catch(() => {
       if (this.#metadata?.value === value) this.#metadata = undefined;
@@ -78,6 +87,7 @@ export class TokenServiceEndpoint {
     client: ClientConfig,
     kind: ExchangeKind,
     signal: AbortSignal,
+    forgotten: AbortSignal,
   ): Promise<Answer> {
     const { issuer, tokenEndpoint } = await this.metadata();
     const sent = fields.flatMap(([, value]) => (value instanceof SecretValue ? [value] : []));
@@ -85,6 +95,7 @@ export class TokenServiceEndpoint {
     const answer = await this.#persist(async () => {
       const { init, secrets } = await this.#form(fields, client, issuer, signal);
       sent.push(...secrets);
+      forgotten.throwIfAborted();
       this.requests += 1;
       return send(this.#transport, tokenEndpoint, init, signal);
     }, signal);
@@ -109,11 +120,31 @@ export class TokenServiceEndpoint {
     return readClaims(body);
   }
 
+  /** RFC 7009, one try. False where the service has no such endpoint, or refuses tokens of this kind (section 2.2.1). */
+  async revoke(token: SecretValue, client: ClientConfig, signal: AbortSignal): Promise<boolean> {
+    const { issuer, revocationEndpoint } = this.#verified ?? (await this.metadata());
+    if (revocationEndpoint === undefined || this.#irrevocable) return false;
+    if (this.#breaker.open) throw new TokenExchangeError('sts_unavailable', 'the token service is failing');
+    const { init } = await this.#form(
+      [
+        ['token', token],
+        ['token_type_hint', 'access_token'],
+      ],
+      client,
+      issuer,
+      signal,
+    );
+    const answer = await send(this.#transport, revocationEndpoint, init, signal);
+    if (answer.status === 200) return true;
+    if (objectOf(answer.json)?.error === 'unsupported_token_type') this.#irrevocable = true;
+    throw new TokenExchangeError('sts_unavailable', `the token service did not revoke (status ${answer.status})`);
+  }
+
   async #form(fields: readonly FormField[], client: ClientConfig, issuer: string, signal: AbortSignal) {
     const body = new URLSearchParams();
     for (const [name, value] of fields) body.append(name, value instanceof SecretValue ? value.reveal() : value);
     const headers = new Headers({ accept: 'application/json' });
-    const secrets = await authenticate(client, issuer, body, headers, signal);
+    const secrets = await authenticateClient(client, issuer, body, headers, signal);
     headers.set('content-type', 'application/x-www-form-urlencoded');
     return { init: { method: 'POST', headers, body: body.toString() } satisfies RequestInit, secrets };
   }
@@ -155,7 +186,7 @@ export function checkServiceConfig(service: TokenServiceConfig): void {
   if (service.issuer === undefined && service.wellKnownUri === undefined) {
     throw new TokenExchangeError('invalid_request_configuration', 'the token service needs an issuer or wellKnownUri');
   }
-  for (const name of ['issuer', 'wellKnownUri', 'endpoint', 'jwksUri'] as const) {
+  for (const name of ['issuer', 'wellKnownUri', 'endpoint', 'jwksUri', 'revocationEndpoint'] as const) {
     const value = service[name];
     if (value !== undefined) secureUrl(value, `the ${name}`);
   }

@@ -115,6 +115,8 @@ export interface TokenServiceConfig {
   readonly endpoint?: string;
   /** Overrides the `jwks_uri` of the metadata. */
   readonly jwksUri?: string;
+  /** Overrides the `revocation_endpoint` of the metadata (RFC 7009). */
+  readonly revocationEndpoint?: string;
   readonly profile: ProfileName;
   readonly client: ClientConfig;
   /** One client per agent, by `NAMESPACE/NAME`: for services that name the agent in `azp` only. */
@@ -293,6 +295,14 @@ export interface ForgetFilter {
   readonly all?: true;
 }
 
+export interface ForgetOptions {
+  /**
+   * Default true: where the token service has a revocation endpoint, what is dropped is revoked there, in the
+   * background. False where nobody has lost a right and the tokens are merely asked for again.
+   */
+  readonly revoke?: boolean;
+}
+
 export interface ExchangeStats {
   /** Requests that reached for the token endpoint, retries included. */
   readonly requests: number;
@@ -303,6 +313,10 @@ export interface ExchangeStats {
   readonly joins: number;
   readonly refused: number;
   readonly retries: number;
+  /** Tokens that the service was told to end (RFC 7009). */
+  readonly revoked: number;
+  /** Those that it could not be told about: refused, failed, too many or too late. They end by themselves. */
+  readonly revocationsFailed: number;
   readonly cached: number;
   readonly breaker: 'closed' | 'open';
 }
@@ -313,8 +327,11 @@ export interface TokenExchange {
   delegationToken(request: DelegationRequest): Promise<ExchangedToken>;
   /** The agent's own token, or the platform's for discovery. Counted apart from exchanges. */
   workloadToken(request: WorkloadRequest): Promise<ExchangedToken>;
-  /** Returns the number of entries dropped; what is under way for them is delivered to nobody. */
-  forget(filter: ForgetFilter): number;
+  /**
+   * Returns the number of entries dropped; what is under way for them is delivered to nobody. Never throws and waits
+   * for nothing: revocations are counted in `stats`.
+   */
+  forget(filter: ForgetFilter, options?: ForgetOptions): number;
   readonly stats: ExchangeStats;
   readonly delegation: Delegation;
 }

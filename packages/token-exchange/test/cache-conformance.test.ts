@@ -16,7 +16,7 @@ function slowCache(options: { max?: number } = {}): TokenCache {
     },
     set: (key, entry) => near.set(key, entry),
     delete: (key) => near.delete(key),
-    forget: (filter) => near.forget(filter),
+    forget: (filter, dropped) => near.forget(filter, dropped),
     get size() {
       return near.size;
     },
@@ -49,6 +49,14 @@ const broken: Readonly<Record<string, (cache: TokenCache) => Partial<TokenCache>
       },
     };
   },
+  'drops without handing over': (cache) => ({ forget: (filter) => cache.forget(filter) }),
+  'hands over twice': (cache) => ({
+    forget: (filter, dropped) =>
+      cache.forget(filter, (entry) => {
+        dropped?.(entry);
+        dropped?.(entry);
+      }),
+  }),
   'never has anything': () => ({ get: () => undefined }),
 };
 

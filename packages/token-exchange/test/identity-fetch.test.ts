@@ -164,7 +164,7 @@ test('X16 an authorization server that the tool server advertises gets nothing',
   };
   await assert.rejects(fetcher(tools.url, rpc('tools/call')), refusedAs('target_unauthorized'));
   const { counts } = evil.service;
-  assert.deepEqual(Object.values(counts), [0, 0, 0, 0, 0]);
+  assert.ok(Object.values(counts).every((count) => count === 0));
   assert.ok(tools.seen.every(({ url }) => url === '/mcp'));
 });
 

@@ -5,6 +5,8 @@ import {
   type ClientConfig,
   createTokenExchange,
   type ExchangeOutcome,
+  type ForgetFilter,
+  type ForgetOptions,
   type TokenExchange,
   type TokenServiceConfig,
 } from '@onbehalf/token-exchange';
@@ -32,13 +34,15 @@ export interface TokenServicesOptions {
 export interface TokenServices {
   get(name: string): { exchange: TokenExchange; resource: TokenService };
   all(): TokenExchange[];
+  /** @see Tools.forget */
+  forget(filter: ForgetFilter, options: ForgetOptions): void;
   close(): void;
 }
 
 /** One exchange client per TokenService and version of its resource. Its hooks withhold a token that was not audited. */
 export function createTokenServices(options: TokenServicesOptions): TokenServices {
   const { registry, platform } = options;
-  const built = new Map<string, { version: string; exchange: TokenExchange }>();
+  const built = new Map<string, { version: string; exchange: TokenExchange; embedded: boolean }>();
   /** The embedded service has aliases; one exchange client serves them all. */
   const own = (service: TokenService) => service.spec.issuer === platform.publicUrl;
   const stop = registry.onChange((changed) => {
@@ -46,7 +50,8 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
       const known = built.get(uid);
       const current = registry.byUid(uid);
       if (known && current?.metadata.generation.toString() !== known.version) {
-        known.exchange.forget({ all: true });
+        // Changed, it is asked again; removed, nobody is to use what it gave out.
+        known.exchange.forget({ all: true }, { revoke: current === undefined });
         built.delete(uid);
       }
     }
@@ -122,15 +127,26 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
       const version = resource.metadata.generation.toString();
       let known = built.get(resource.metadata.uid);
       if (known?.version !== version) {
-        known = { version, exchange: build(resource) };
+        known = { version, exchange: build(resource), embedded: own(resource) };
         built.set(resource.metadata.uid, known);
       }
       return { exchange: known.exchange, resource };
     },
     all: () => [...built.values()].map(({ exchange }) => exchange),
+    forget(filter, { revoke = true }) {
+      for (const { exchange, embedded } of built.values())
+        exchange.forget(filter, { revoke: revoke && (!embedded || isOfOneLogin(filter)) });
+    },
     close: stop,
   };
 }
+
+/**
+ * Our own token service writes a row for each revoked token, and everything that follows the change log looks at it.
+ * That is worth it for one login or one session. A person who is disabled is inactive there anyway, and the tokens of
+ * an agent or a server, of which there may be thousands, live five minutes at most.
+ */
+const isOfOneLogin = ({ session, loginSession }: ForgetFilter) => session !== undefined || loginSession !== undefined;
 
 const originOf = ({ spec }: TokenService) => new URL(spec.endpoint ?? spec.issuer ?? spec.wellKnownUri ?? '').origin;
 

@@ -1,6 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
 import { type ExchangeTrial, type ExchangeView, milliseconds } from '@onbehalf/resources';
-import type { ForgetFilter } from '@onbehalf/token-exchange';
+import type { ForgetFilter, ForgetOptions } from '@onbehalf/token-exchange';
 import { Breaker } from './breaker.ts';
 import { type CatalogueOptions, createCatalogue } from './catalogue.ts';
 import { createConnections } from './connections.ts';
@@ -20,10 +20,13 @@ export interface Tools {
   discover(serverUid: string): Promise<void>;
   /** One exchange as the caller, without a call. */
   tryExchange(request: TrialRequest): Promise<ExchangeTrial>;
-  /** Drops exchanged tokens, and the connections that a session or a server had. */
-  forget(filter: ForgetFilter & { server?: string }): void;
-  /** Token exchanges, and client-credential requests, that reached for a token service. */
-  counts(): { exchanges: number; workloads: number };
+  /**
+   * Drops exchanged tokens, and the connections that a session or a server had. Tokens of foreign services are revoked
+   * there unless `revoke` is false; those of our own only with a session or a login.
+   */
+  forget(filter: ForgetFilter & { server?: string }, options?: ForgetOptions): void;
+  /** Token exchanges, and client-credential requests, that reached for a token service; tokens ended there. */
+  counts(): { exchanges: number; workloads: number; revoked: number; revocationsFailed: number };
   close(): Promise<void>;
 }
 
@@ -111,16 +114,20 @@ export function createTools(options: ToolsOptions): Tools {
     call,
     discover: catalogue.discover,
     tryExchange: (request) => tryExchange(tokenServices, options.platform, request),
-    forget(filter) {
-      for (const exchange of tokenServices.all()) exchange.forget(filter);
+    forget({ server, ...filter }, options = {}) {
+      tokenServices.forget(filter, options);
       if (filter.session !== undefined) connections.end({ session: filter.session });
-      if (filter.server !== undefined) connections.end({ server: filter.server });
+      if (server !== undefined) connections.end({ server });
     },
     counts() {
       const stats = tokenServices.all().map((exchange) => exchange.stats);
+      const sum = (name: 'exchanges' | 'workloads' | 'revoked' | 'revocationsFailed') =>
+        stats.reduce((total, one) => total + one[name], 0);
       return {
-        exchanges: stats.reduce((sum, { exchanges }) => sum + exchanges, 0),
-        workloads: stats.reduce((sum, { workloads }) => sum + workloads, 0),
+        exchanges: sum('exchanges'),
+        workloads: sum('workloads'),
+        revoked: sum('revoked'),
+        revocationsFailed: sum('revocationsFailed'),
       };
     },
     async close() {

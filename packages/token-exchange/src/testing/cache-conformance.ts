@@ -20,6 +20,7 @@ const PLAIN: Tags = {
   agent: 'a1',
   target: ORDERS,
   tokenService: 'sts',
+  client: 'platform',
 };
 
 function entry(text: string, tags: Partial<Tags> = {}): CacheEntry {
@@ -136,6 +137,21 @@ export function tokenCacheConformance(make: MakeCache): readonly CacheCase[] {
             gone.includes(key) ? undefined : key,
             `${key} after ${JSON.stringify(filter)}`,
           );
+      }
+    }),
+    one('forget hands over what it drops, each once, and nothing else', 20, async (cache) => {
+      for (const [filter, gone] of FORGETS) {
+        for (const [key, tags] of Object.entries(ENTRIES)) cache.set(key, entry(key, tags));
+        const dropped: CacheEntry[] = [];
+        cache.forget(filter, (one) => void dropped.push(one));
+        for (let wait = 0; wait < 100 && dropped.length < gone.length; wait += 1) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        deepEqual(dropped.map(({ token }) => token.value.reveal()).sort(), [...gone].sort(), JSON.stringify(filter));
+        for (const { token, tags } of dropped)
+          deepEqual(tags, { ...PLAIN, ...ENTRIES[token.value.reveal()] }, 'with its tags');
+        cache.forget({ all: true }, (one) => void dropped.push(one));
+        equal(new Set(dropped.map(({ token }) => token.value.reveal())).size, dropped.length);
       }
     }),
     one('what was forgotten may be set again', 10, async (cache) => {

@@ -2,7 +2,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { ActorSource, SubjectSource, WorkloadSource } from '../types.ts';
-import { type Anomaly, ISSUE_ANOMALIES, type Issue, isReplyAnomaly, type RefusalAnomaly } from './anomalies.ts';
+import {
+  type Anomaly,
+  ISSUE_ANOMALIES,
+  type Issue,
+  isReplyAnomaly,
+  type RefusalAnomaly,
+  type ReplyAnomaly,
+} from './anomalies.ts';
 import { type AuthenticatedClient, checkClient, type FakeClient } from './client-check.ts';
 import type { Dialect } from './dialects.ts';
 import { type GrantSettings, introspectionOf, issueFor } from './grants.ts';
@@ -26,6 +33,8 @@ export interface FakeOptions {
   readonly dialect?: Dialect;
   /** Serve the metadata at the OpenID Connect address only. */
   readonly openidOnly?: boolean;
+  /** RFC 7009. Default true. */
+  readonly revocation?: boolean;
 }
 
 export interface RecordedRequest {
@@ -50,11 +59,24 @@ export interface FakeTokenService extends AsyncDisposable {
   readonly jwksUri: string;
   /** Requests at the token endpoint, in order. */
   readonly requests: RecordedRequest[];
-  readonly counts: { token: number; metadata: number; jwks: number; introspection: number; elsewhere: number };
+  /** Requests at the revocation endpoint, in order. */
+  readonly revocations: RecordedRequest[];
+  readonly counts: {
+    token: number;
+    metadata: number;
+    jwks: number;
+    introspection: number;
+    revocation: number;
+    elsewhere: number;
+  };
   /** Misbehave for the next requests, one each. */
   next(...anomalies: (Anomaly | undefined)[]): void;
   /** Misbehave until told otherwise. */
   always(anomaly: Anomaly | undefined): void;
+  /** The revocation endpoint misbehaves until told otherwise. */
+  failRevocations(anomaly: ReplyAnomaly | RefusalAnomaly | undefined): void;
+  /** What introspection says of a token. */
+  isActive(token: SecretValue): boolean;
   /** Let requests wait until the returned function is called. */
   hold(): () => void;
   rotateKeys(): Promise<void>;
@@ -75,9 +97,12 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
   let generation = 1;
   const keys = [await makeKeys('key-1', options.alg)];
   const issued = new Map<string, Record<string, unknown>>();
+  const holders = new Map<string, string>();
   const replayed = new Set<string>();
   const requests: RecordedRequest[] = [];
-  const counts = { token: 0, metadata: 0, jwks: 0, introspection: 0, elsewhere: 0 };
+  const revocations: RecordedRequest[] = [];
+  const counts = { token: 0, metadata: 0, jwks: 0, introspection: 0, revocation: 0, elsewhere: 0 };
+  let revocationFault: ReplyAnomaly | RefusalAnomaly | undefined;
   const queue: (Anomaly | undefined)[] = [];
   let standing: Anomaly | undefined;
   let held: Promise<void> | undefined;
@@ -114,6 +139,7 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
         token_endpoint: endpoints.endpoint,
         jwks_uri: endpoints.jwksUri,
         introspection_endpoint: `${issuer}/introspect`,
+        ...(options.revocation !== false && { revocation_endpoint: `${issuer}/revoke` }),
       });
     }
     if (url === endpoints.jwksUri) {
@@ -126,6 +152,12 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
       if (client === undefined) return sendJson(response, 401, { error: 'invalid_client' });
       return sendJson(response, 200, introspectionOf(form.get('token') ?? '', issued));
     }
+    if (url === `${issuer}/revoke` && options.revocation !== false) {
+      counts.revocation += 1;
+      const client = await checkClient(clients, issuer, request.headers, form, replayed);
+      revocations.push({ form, headers: request.headers, client });
+      return revoke(response, form.get('token') ?? '', client);
+    }
     if (url !== endpoints.endpoint || request.method !== 'POST') {
       counts.elsewhere += 1;
       return sendJson(response, 404, {});
@@ -137,6 +169,21 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     await held;
     if (anomaly !== undefined && isReplyAnomaly(anomaly)) return misbehave(response, anomaly, origin);
     return reply(response, form, client, anomaly);
+  }
+
+  /** RFC 7009 sections 2.1 and 2.2: what is unknown is no error, another client's token is. */
+  async function revoke(
+    response: ServerResponse,
+    token: string,
+    client: AuthenticatedClient | undefined,
+  ): Promise<void> {
+    if (typeof revocationFault === 'string') return misbehave(response, revocationFault, origin);
+    if (revocationFault !== undefined) return refuse(response, revocationFault);
+    if (client === undefined) return refuse(response, { error: 'invalid_client', status: 401 });
+    const holder = holders.get(token);
+    if (holder !== undefined && holder !== client.id) return refuse(response, { error: 'unauthorized_client' });
+    issued.delete(token);
+    response.writeHead(200).end();
   }
 
   async function reply(
@@ -157,7 +204,11 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     issue.body.access_token = 'to be signed';
     if (typeof anomaly === 'string') ISSUE_ANOMALIES[anomaly](issue);
     anomaly instanceof Function && anomaly(issue);
-    if ('access_token' in issue.body) issue.body.access_token = await tokenOf(issue);
+    if ('access_token' in issue.body) {
+      const token = await tokenOf(issue);
+      issue.body.access_token = token;
+      holders.set(token, client.id);
+    }
     sendJson(response, 200, issue.body);
   }
 
@@ -175,7 +226,12 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     issuer,
     ...endpoints,
     requests,
+    revocations,
     counts,
+    failRevocations: (anomaly) => {
+      revocationFault = anomaly;
+    },
+    isActive: (token) => issued.has(token.reveal()),
     next: (...anomalies) => queue.push(...anomalies),
     always: (anomaly) => {
       standing = anomaly;
