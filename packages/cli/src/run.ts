@@ -9,6 +9,7 @@ import { registerExchanges } from './commands/exchanges.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerGet } from './commands/get.ts';
 import { registerGrant } from './commands/grant.ts';
+import { registerInit } from './commands/init.ts';
 import { registerInvoke } from './commands/invoke.ts';
 import { registerLogin } from './commands/login.ts';
 import { registerMcp } from './commands/mcp.ts';
@@ -27,6 +28,7 @@ import { printable, styler } from './terminal.ts';
 /** In the order of the help. */
 const commands: readonly Register[] = [
   registerUp,
+  registerInit,
   registerApply,
   registerGet,
   registerExplain,

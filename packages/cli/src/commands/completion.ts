@@ -40,8 +40,11 @@ function entriesOf(command: Command, path: string[] = []): Entry[] {
   const options = command.options.flatMap((option) =>
     option.long ? [{ word: option.long, about: option.description }] : [],
   );
+  const values = command.registeredArguments.flatMap(({ argChoices = [] }) =>
+    argChoices.map((word) => ({ word, about: 'a template' })),
+  );
   return [
-    { path, words: [...below, ...options] },
+    { path, words: [...below, ...values, ...options] },
     ...command.commands.flatMap((child) => entriesOf(child, [...path, child.name()])),
   ];
 }
