@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ExchangeTrial } from '@onbehalf/resources';
 import { signInAtKeycloak } from '../../examples/keycloak/sign-in.ts';
 import { hasKeycloak, type RunningKeycloak, setUpKeycloak, startKeycloak } from '../../tools/keycloak.ts';
-import { startOurServer } from './keycloak-world.ts';
+import { realmOf, startOurServer } from './keycloak-world.ts';
 import { freePort } from './world.ts';
 
 const REALM = join(import.meta.dirname, '..', '..', 'examples', 'keycloak', 'realm.json');
@@ -18,11 +18,13 @@ describe('the doctor at a real Keycloak', {
   let dir: string;
   let keycloak: RunningKeycloak;
   let ours: Awaited<ReturnType<typeof startOurServer>>;
+  let realm: ReturnType<typeof realmOf>;
   before(
     async () => {
       await setUpKeycloak();
       dir = await mkdtemp(join(tmpdir(), 'onbehalf-doctor-'));
       keycloak = await startKeycloak({ port: await freePort(), realm: REALM, dir });
+      realm = realmOf(keycloak);
       ours = await startOurServer(keycloak.url, { orders: [], hr: [], payroll: [] });
     },
     { timeout: 900_000 },
@@ -33,18 +35,6 @@ describe('the doctor at a real Keycloak', {
     if (dir) await rm(dir, { recursive: true, force: true });
   });
   const signIn = (name: string) => signInAtKeycloak(`${keycloak.url}/realms/office`, name, `${name}-password`);
-
-  /** The Admin REST API of the realm. */
-  async function realm<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${keycloak.url}/admin/realms/office${path}`, {
-      method,
-      headers: { authorization: `Bearer ${await keycloak.adminToken()}`, 'content-type': 'application/json' },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-    return (text === '' ? undefined : JSON.parse(text)) as T;
-  }
 
   test('what is missing at Keycloak is named, one thing after the other taken away and put back', async () => {
     interface Named {

@@ -3,7 +3,22 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
 import { type KeycloakToolServer, startKeycloakToolServer } from '../../examples/keycloak/tool-server.ts';
+import type { RunningKeycloak } from '../../tools/keycloak.ts';
 import { startWorld } from './world.ts';
+
+/** The Admin REST API of the realm. */
+export function realmOf(keycloak: RunningKeycloak) {
+  return async <T>(method: string, path: string, body?: unknown): Promise<T> => {
+    const response = await fetch(`${keycloak.url}/admin/realms/office${path}`, {
+      method,
+      headers: { authorization: `Bearer ${await keycloak.adminToken()}`, 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  };
+}
 
 export type SeenAtServers = Record<'orders' | 'hr' | 'payroll', JWTPayload[]>;
 
