@@ -47,6 +47,14 @@ kind: RemoteMCPServer
 metadata: {name: bad}
 spec: {url: "${url}", auth: ${auth}}
 `;
+    const service = (profile: string, more = '', issuer = 'https://sts.example') => `---
+apiVersion: onbehalf.dev/v1alpha1
+kind: TokenService
+metadata: {name: sts}
+spec: {issuer: "${issuer}", profile: ${profile}${more}}
+`;
+    const perAgent =
+      '{agent: {name: assistant}, client: {id: a, auth: SecretBasic, secretRef: {namespace: default, name: s, key: k}}}';
     const bind = (auth: string) =>
       agent('bad', `, tools: [{type: McpServer, mcpServer: {name: orders, auth: ${auth}}}]`);
     const cases: [name: string, yaml: string, path: string, says: RegExp][] = [
@@ -104,6 +112,47 @@ spec: {url: "${url}", auth: ${auth}}
         'spec.url',
         /its own tool server/,
       ],
+      [
+        'a target that Keycloak cannot limit',
+        `${service('keycloak')}---` + server('{mode: Exchange, tokenServiceRef: {name: sts}, resourceFrom: ServerURL}'),
+        'spec.auth',
+        /needs an audience.*profile keycloak/,
+      ],
+      [
+        'a resource that Keycloak ignores',
+        service('keycloak') +
+          '---' +
+          server('{mode: Exchange, tokenServiceRef: {name: sts}, audience: [orders], resourceFrom: ServerURL}'),
+        'spec.auth',
+        /takes no resource/,
+      ],
+      [
+        'a resource that Entra refuses',
+        service('entra-obo') +
+          '---' +
+          server('{mode: Exchange, tokenServiceRef: {name: sts}, resourceFrom: ServerURL, scopes: [a/.default]}'),
+        'spec.auth',
+        /refuses every resource; name the scope/,
+      ],
+      [
+        'a token service by http:// on another host',
+        service('rfc8693', '', 'http://sts.example'),
+        'spec.issuer',
+        /https:\/\/ URL, or http:\/\/ on loopback/,
+      ],
+      [
+        'a delegation that the profile cannot do',
+        service('keycloak', ', delegation: act'),
+        'spec.delegation',
+        /use azp or none/,
+      ],
+      [
+        'an agent with two clients',
+        service('keycloak', `, clientPerAgent: [${perAgent}, ${perAgent}]`),
+        'spec.clientPerAgent[1].agent',
+        /default\/assistant is named twice/,
+      ],
+      ['an unknown profile', service('keycloack'), 'spec.profile', /did you mean keycloak/],
       [
         'a loop of agents',
         `${agent('one', ', tools: [{type: Agent, agent: {name: two}}]')}---${agent('two', ', tools: [{type: Agent, agent: {name: one}}]')}`,

@@ -131,11 +131,19 @@ function withoutConsequences(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIs
   );
 }
 
+const INLINE_SECRET = /^(client[-_]?)?(secret|password|token|key|private[-_]?key|api[-_]?key|assertion)$/i;
+
 function explain(issue: z.core.$ZodIssue, schema: z.ZodType): Issue[] {
   if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }];
   const fields = fieldsAt(schema, issue.path);
   return issue.keys.slice(0, MAX_ERRORS).map((key) => {
     const meant = nearest(key, fields);
+    const references = fields.filter((field) => /(Ref|File)$/.test(field));
+    if (INLINE_SECRET.test(key) && references.length > 0)
+      return {
+        path: [...issue.path, key],
+        message: `a secret is never written here: refer to one by \`${references.join('` or `')}\``,
+      };
     const hint = meant ? `did you mean \`${meant}\`?` : `known are ${fields.join(', ')}`;
     return { path: [...issue.path, key], message: `unknown field: ${hint}` };
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { principalRef } from './metadata.ts';
+import { nearest } from './nearest.ts';
 import {
   clusterSecretReference,
   consumers,
@@ -21,6 +22,11 @@ export const exchangeProfiles = [
   'zitadel',
   'dex',
 ] as const;
+
+function unknownProfile(input: unknown): string {
+  const meant = typeof input === 'string' ? nearest(input, exchangeProfiles) : undefined;
+  return `${meant ? `did you mean ${meant}? Known` : 'known'} are ${exchangeProfiles.join(', ')}`;
+}
 
 const client = z
   .strictObject({
@@ -45,7 +51,7 @@ export const tokenServiceSpec = z
   .strictObject({
     issuer: httpUrl.exactOptional(),
     wellKnownUri: httpUrl.exactOptional(),
-    profile: z.enum(exchangeProfiles),
+    profile: z.enum(exchangeProfiles, { error: ({ input }) => unknownProfile(input) }),
     endpoint: httpUrl.exactOptional(),
     client: client.exactOptional(),
     clientPerAgent: z.array(z.strictObject({ agent: reference, client })).exactOptional(),

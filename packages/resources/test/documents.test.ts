@@ -78,6 +78,28 @@ const mistakes: [name: string, text: string, line: number, path: string, says: R
     /cluster-scoped/,
   ],
   [
+    'a secret in the open',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: TokenService\nmetadata: {name: t}\nspec: {issuer: https://i.example, profile: rfc8693, client: {id: c, auth: SecretBasic, secret: hunter2}}',
+    4,
+    'spec.client.secret',
+    /^a secret is never written here: refer to one by `secretRef`/,
+  ],
+  [
+    'a profile that is nearly one',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: TokenService\nmetadata: {name: t}\nspec: {issuer: https://i.example, profile: keycloack}',
+    4,
+    'spec.profile',
+    /did you mean keycloak\? Known are rfc8693/,
+  ],
+  [
+    'PrivateKeyJwt without a key',
+    'apiVersion: onbehalf.dev/v1alpha1\nkind: TokenService\nmetadata: {name: t}\nspec: {issuer: https://i.example, profile: rfc8693, client: {id: c, auth: PrivateKeyJwt}}',
+    4,
+    'spec.client.keyRef',
+    /PrivateKeyJwt needs `keyRef`/,
+  ],
+  ['a relative resource', server('{mode: Exchange, resource: [/mcp]}'), 6, 'spec.auth.resource[0]', /absolute URI/],
+  [
     'a reserved header',
     `${server('{}')}\n  headers: [{name: Authorization, value: x}]`,
     7,

@@ -1,6 +1,7 @@
 import { SecretValue } from '@onbehalf/secret-value';
 import type { CryptoKey } from 'jose';
 import { ClientSecretBasic, ClientSecretPost, PrivateKeyJwt as signingClient } from 'oauth4webapi';
+import { misconfigured } from './errors.ts';
 import type { ClientConfig, PrivateKeyJwt } from './types.ts';
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -40,6 +41,9 @@ export async function authenticateClient(
 
 /** `private_key_jwt` with a key of WebCrypto. `keyId` is also the `kid` in the assertion. */
 export function privateKeyJwt(options: { id: string; key: CryptoKey; keyId: string }): PrivateKeyJwt {
+  if (!(options.key instanceof CryptoKey) || options.key.type !== 'private') {
+    throw misconfigured('privateKeyJwt needs a private CryptoKey, such as importPKCS8() or importJWK() of jose gives');
+  }
   const sign = signingClient({ key: options.key, kid: options.keyId });
   return {
     auth: 'PrivateKeyJwt',

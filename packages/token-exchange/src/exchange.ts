@@ -1,9 +1,11 @@
 import type { SecretValue } from '@onbehalf/secret-value';
 import { type CacheEntry, createTokenCache, Forgotten, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
+import { checkConfiguration, targetProblem } from './configuration.ts';
 import { misconfigured, TokenExchangeError } from './errors.ts';
 import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
 import { createInspector } from './inspect.ts';
+import { unknownKeys } from './nearest.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
 import { granted, refused } from './outcome.ts';
 import { profileOf } from './profiles/registry.ts';
@@ -11,7 +13,7 @@ import { RecentTimes } from './recent-times.ts';
 import type { GrantedToken } from './response.ts';
 import { Revocations } from './revocation.ts';
 import { prepareTarget } from './target.ts';
-import { checkServiceConfig, TokenServiceEndpoint } from './token-service.ts';
+import { TokenServiceEndpoint } from './token-service.ts';
 import type {
   ActorSource,
   AgentRef,
@@ -24,6 +26,7 @@ import type {
   ForgetFilter,
   ForgetOptions,
   Hooks,
+  Target,
   TokenExchange,
   TokenRequest,
   TokenServiceConfig,
@@ -55,6 +58,23 @@ export interface TokenExchangeOptions {
   /** Default true: what `forget` drops is revoked at the service, where that has the endpoint (RFC 7009). */
   readonly revoke?: boolean;
 }
+
+const OPTIONS = {
+  tokenService: 0,
+  client: 0,
+  actor: 0,
+  workload: 0,
+  installation: 0,
+  agent: 0,
+  cache: 0,
+  hooks: 0,
+  fetch: 0,
+  now: 0,
+  monotonic: 0,
+  random: 0,
+  timeouts: 0,
+  revoke: 0,
+} satisfies Record<keyof TokenExchangeOptions, 0>;
 
 /** At most one exchange more for an entry that a tool server refuses, in this many milliseconds. */
 const REFRESH_PAUSE = 60_000;
@@ -102,22 +122,20 @@ class Exchange implements TokenExchange {
   readonly #counts = { exchange: 0, delegation: 0, workload: 0, hits: 0, joins: 0, refused: 0 };
 
   constructor(options: TokenExchangeOptions) {
-    const { tokenService: service } = options;
-    checkServiceConfig(service);
+    const { tokenService } = options;
+    const service = options.client === undefined ? tokenService : { ...tokenService, client: options.client };
+    const [unknown] = unknownKeys(options, Object.keys(OPTIONS));
+    if (unknown !== undefined) throw misconfigured(`${unknown.name}: ${unknown.message}`);
+    checkConfiguration(service);
     const profile = profileOf(service.profile);
     const delegation = service.delegation ?? profile.defaultDelegation(service);
-    if (!profile.delegations.includes(delegation)) {
-      throw misconfigured(`the profile ${profile.name} cannot name the agent by ${delegation}`);
-    }
-    const problem = profile.configProblem(service);
-    if (problem !== undefined) throw misconfigured(problem);
     const fetcher = options.fetch ?? globalThis.fetch;
     const maxLifetime = service.maxLifetime ?? 300;
     const timeout = options.timeouts?.attempt ?? 5000;
     this.delegation = delegation;
     this.#options = options;
     this.#service = service;
-    this.#client = options.client ?? service.client;
+    this.#client = service.client;
     this.#clients = new Map(service.clientPerAgent?.map(({ agent, client }) => [agent, client]));
     this.#hooks = options.hooks ?? {};
     this.#cache = options.cache ?? createTokenCache();
@@ -145,6 +163,11 @@ class Exchange implements TokenExchange {
       workload: options.workload,
       now: this.#now,
     };
+  }
+
+  checkTarget(target: Target): void {
+    const problem = targetProblem(this.#service.profile, target);
+    if (problem !== undefined) throw misconfigured(problem);
   }
 
   async token(request: TokenRequest): Promise<ExchangedToken> {

@@ -32,6 +32,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
   if (target.url === undefined || !URL.canParse(target.url)) {
     throw misconfigured('the target has no URL to attach a token within');
   }
+  options.exchange.checkTarget(target);
   const base = new URL(target.url);
   const steppedUp = new Map<string, Target>();
   let attach = typeof subject === 'string';

@@ -4,6 +4,7 @@ import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { type Inspect, isJwt } from './inspect.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
 import { type GrantedToken, parseGrant } from './response.ts';
+import { quote } from './target.ts';
 import type { TokenServiceEndpoint } from './token-service.ts';
 import type {
   Delegation,
@@ -51,7 +52,13 @@ export async function negotiate(
   if (problem !== undefined) throw misconfigured(problem);
   const asked = n.now();
   if (call.subject?.expiresAt !== undefined && call.subject.expiresAt <= asked) throw subjectExpired();
-  const { issuer, jwksUri } = await n.endpoint.metadata();
+  const { issuer, jwksUri, tokenEndpoint } = await n.endpoint.metadata();
+  const own = call.target.expectedAudience.find((value) => value === issuer || value === tokenEndpoint);
+  if (own !== undefined && call.kind !== 'delegation') {
+    throw misconfigured(
+      `the target ${quote(own)} is the token service itself: what it gave out could be exchanged again`,
+    );
+  }
   const { fields, workloadSubject } = await formOf(n, call, issuer, signal);
   const answer = await n.endpoint.grant(fields, call.client, call.kind, signal, forgotten);
   const grant = parseGrant(answer, n.profile, call.kind);

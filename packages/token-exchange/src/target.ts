@@ -1,4 +1,5 @@
 import { encode, encodeList } from './cache-key.ts';
+import { unknownKeys } from './nearest.ts';
 import type { ForgetFilter, Target } from './types.ts';
 
 /** A target as it was at first sight: deduplicated, empty values gone, checked, with its part of the cache key. */
@@ -14,6 +15,16 @@ export interface PreparedTarget {
   /** Why it can never be sent. */
   readonly problem: string | undefined;
 }
+
+const FIELDS = {
+  audience: 0,
+  resource: 0,
+  scopes: 0,
+  url: 0,
+  name: 0,
+  allowExtraAudiences: 0,
+  stepUpScopes: 0,
+} satisfies Record<keyof Target, 0>;
 
 const prepared = new WeakMap<Target, PreparedTarget>();
 
@@ -33,14 +44,22 @@ export function prepareTarget(target: Target): PreparedTarget {
     extraAudience,
     // The name too: `forget` goes by it, so an entry has one.
     keyPart: [audience, resource, scopes, extraAudience].map(encodeList).join('') + encode(target.name),
-    problem: problemOf(audience, resource, scopes),
+    problem: fieldProblem(target) ?? problemOf(audience, resource, scopes),
   };
   prepared.set(target, made);
   return made;
 }
 
+/** A misspelt `scopes` would ask for more than was meant. */
+function fieldProblem(target: Target): string | undefined {
+  const [unknown] = unknownKeys(target, Object.keys(FIELDS));
+  if (unknown !== undefined) return `the target has ${quote(unknown.name)}, and ${unknown.message}`;
+  const missing = (['audience', 'resource', 'scopes'] as const).find((field) => !Array.isArray(target[field]));
+  return missing && `the target needs \`${missing}\`, a list, which may be empty`;
+}
+
 function distinct(values: readonly string[]): readonly string[] {
-  return [...new Set(values)].filter((value) => value !== '');
+  return [...new Set(Array.isArray(values) ? values : [])].filter((value) => value !== '');
 }
 
 function problemOf(

@@ -6,7 +6,7 @@ import { TokenExchangeError, untrusted } from './errors.ts';
 import { configuredMetadata, discover, objectOf, type ServiceMetadata } from './metadata.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
 import { refusal } from './response.ts';
-import { type Answer, secureUrl, send, type Transport } from './transport.ts';
+import { type Answer, send, type Transport } from './transport.ts';
 import type { ClientConfig, ExchangeKind, TokenClaims, TokenServiceConfig } from './types.ts';
 
 const MAX_TRIES = 3;
@@ -178,17 +178,6 @@ export class TokenServiceEndpoint {
         signal,
       );
     }
-  }
-}
-
-/** Checks what can be checked before the first request. */
-export function checkServiceConfig(service: TokenServiceConfig): void {
-  if (service.issuer === undefined && service.wellKnownUri === undefined) {
-    throw new TokenExchangeError('invalid_request_configuration', 'the token service needs an issuer or wellKnownUri');
-  }
-  for (const name of ['issuer', 'wellKnownUri', 'endpoint', 'jwksUri', 'revocationEndpoint'] as const) {
-    const value = service[name];
-    if (value !== undefined) secureUrl(value, `the ${name}`);
   }
 }
 

@@ -322,6 +322,8 @@ export interface ExchangeStats {
 }
 
 export interface TokenExchange {
+  /** Throws what `token` would throw for this target whoever asks: `invalid_request_configuration`. */
+  checkTarget(target: Target): void;
   /** Errors: `TokenExchangeError`; an aborted `signal` rejects with its reason. */
   token(request: TokenRequest): Promise<ExchangedToken>;
   delegationToken(request: DelegationRequest): Promise<ExchangedToken>;

@@ -4,6 +4,7 @@
  * call what, never sends more than one credential, and never sends another one when the right one cannot be had.
  */
 export { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
+export { serviceMistakes, targetMistake } from './dialect.ts';
 export { TOOL_ERRORS } from './errors.ts';
 export type { AgentIdentity, McpServer, PlatformIdentity, ToolCall, ToolResult } from './ports.ts';
 export { showHidden } from './result.ts';

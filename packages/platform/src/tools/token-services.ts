@@ -1,5 +1,4 @@
 import type { ExchangeView } from '@onbehalf/resources';
-import { milliseconds } from '@onbehalf/resources';
 import {
   type ActClaim,
   type ClientConfig,
@@ -15,6 +14,7 @@ import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
 import { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
+import { agentName, serviceConfig } from './dialect.ts';
 import { ToolError } from './errors.ts';
 import type { PlatformIdentity } from './ports.ts';
 
@@ -61,23 +61,11 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
     const { spec } = service;
     const embedded = own(service);
     const config: TokenServiceConfig = {
-      name: service.metadata.name,
-      profile: spec.profile,
+      ...serviceConfig(service.metadata.name, spec),
       client: embedded ? platform.client : clientConfig(service, spec.client),
-      ...(spec.issuer !== undefined && { issuer: spec.issuer }),
-      ...(spec.wellKnownUri !== undefined && { wellKnownUri: spec.wellKnownUri }),
-      ...(spec.endpoint !== undefined && { endpoint: spec.endpoint }),
-      ...(spec.delegation && { delegation: spec.delegation }),
-      ...(spec.requestedTokenType !== undefined && { requestedTokenType: spec.requestedTokenType }),
-      ...(spec.subjectTokenType !== undefined && { subjectTokenType: spec.subjectTokenType }),
-      ...(spec.actorTokenType !== undefined && { actorTokenType: spec.actorTokenType }),
-      ...(spec.connectorId !== undefined && { connectorId: spec.connectorId }),
-      ...(spec.maxLifetime !== undefined && { maxLifetime: milliseconds(spec.maxLifetime) / 1_000 }),
-      ...(spec.introspect !== undefined && { introspect: spec.introspect }),
-      ...(spec.opaque && { opaque: spec.opaque }),
       ...(spec.clientPerAgent && {
         clientPerAgent: spec.clientPerAgent.map((entry) => ({
-          agent: `${entry.agent.namespace ?? 'default'}/${entry.agent.name}`,
+          agent: agentName(entry),
           client: clientConfig(service, entry.client),
         })),
       }),

@@ -1,5 +1,5 @@
 import type { Profile } from './profile.ts';
-import { exchangeFields, needsAudience, rfc8693, scopeFields, standardCode, workloadFields } from './rfc8693.ts';
+import { audienceOnly, exchangeFields, rfc8693, scopeFields, standardCode, workloadFields } from './rfc8693.ts';
 
 /**
  * Dex: the connector that knows the subject token's issuer is required; audience and resource are ignored, so
@@ -12,7 +12,7 @@ export const dex: Profile = {
   delegations: ['none'],
   configProblem: ({ connectorId }) =>
     connectorId === undefined || connectorId === '' ? 'this token service needs a connectorId' : undefined,
-  targetProblem: needsAudience,
+  targetProblem: audienceOnly,
   exchangeForm: (input) => [
     ...exchangeFields({ ...input, actor: undefined }),
     ['connector_id', input.service.connectorId ?? ''],

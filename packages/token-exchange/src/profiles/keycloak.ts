@@ -2,9 +2,9 @@ import type { Profile } from './profile.ts';
 import {
   ACCESS_TOKEN,
   audienceFields,
+  audienceOnly,
   exchangeFields,
   JWT,
-  needsAudience,
   rfc8693,
   scopeFields,
   standardCode,
@@ -21,7 +21,7 @@ export const keycloak: Profile = {
   name: 'keycloak',
   defaultDelegation: ({ clientPerAgent }) => (clientPerAgent?.length ? 'azp' : 'none'),
   delegations: ['azp', 'none'],
-  targetProblem: needsAudience,
+  targetProblem: audienceOnly,
   exchangeForm: ({ subject, ...input }) => [
     ...exchangeFields({
       ...input,

@@ -1,5 +1,5 @@
 import type { Profile } from './profile.ts';
-import { audienceFields, exchangeFields, needsAudience, rfc8693, scopeFields, workloadFields } from './rfc8693.ts';
+import { audienceFields, audienceOnly, exchangeFields, rfc8693, scopeFields, workloadFields } from './rfc8693.ts';
 
 /**
  * Okta: the audience is that of the authorization server which is asked, and at least one scope of its own is
@@ -9,7 +9,7 @@ export const okta: Profile = {
   ...rfc8693,
   name: 'okta',
   targetProblem: (target) =>
-    needsAudience(target) ??
+    audienceOnly(target) ??
     (target.scopes.length === 0 ? 'this token service needs a scope that is defined at it' : undefined),
   exchangeForm: (input) => [...exchangeFields(input), ...audienceFields(input.target), ...scopeFields(input.target)],
   workloadForm: (input) => [...workloadFields(input), ...scopeFields(input.target)],

@@ -1,4 +1,5 @@
 import { misconfigured } from '../errors.ts';
+import { hint } from '../nearest.ts';
 import type { ProfileName } from '../types.ts';
 import { auth0 } from './auth0.ts';
 import { dex } from './dex.ts';
@@ -21,13 +22,13 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
   dex,
 };
 
+export const profileNames = Object.keys(profiles);
+
 /** Chosen by name; nothing is guessed from what a server looks like. */
 export function profileOf(name: ProfileName): Profile {
   const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined;
   if (profile === undefined) {
-    throw misconfigured(
-      `the profile ${JSON.stringify(name)} is not known: use one of ${Object.keys(profiles).join(', ')}`,
-    );
+    throw misconfigured(`the profile ${JSON.stringify(name)} is not known: ${hint(String(name), profileNames)}`);
   }
   return profile;
 }

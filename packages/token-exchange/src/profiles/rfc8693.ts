@@ -96,9 +96,10 @@ export const BY_STATUS: Readonly<Record<number, TokenExchangeErrorCode>> = {
   405: 'invalid_request_configuration',
 };
 
-/** One value that the answer's audience is compared with, whether or not it is sent. */
-export function needsAudience({ audience }: PreparedTarget): string | undefined {
-  return audience.length === 0 ? 'this token service needs an audience; a resource alone does not limit it' : undefined;
+/** For services that refuse a resource or ignore it: the answer is compared with the audience, sent or not. */
+export function audienceOnly({ audience, resource }: PreparedTarget): string | undefined {
+  if (audience.length === 0) return 'this token service needs an audience; a resource does not limit it';
+  return resource.length > 0 ? 'this token service takes no resource; name the audience alone' : undefined;
 }
 
 export function standardCode({ kind, status, error }: ServiceFailure): TokenExchangeErrorCode {

@@ -8,6 +8,7 @@ import {
   serverTarget,
 } from '@onbehalf/resources';
 import { namespaceOf, type Stored } from '../../store/index.ts';
+import { serviceMistakes, targetMistake } from '../../tools/index.ts';
 import type { Services } from '../services.ts';
 
 /** A mistake that only shows beside other resources. */
@@ -28,6 +29,7 @@ export interface World {
 /** Named checks over one document, each answering for one sentence of the rules. */
 const CHECKS: readonly ((document: ResourceInput, world: World) => Mistake[])[] = [
   ownDoors,
+  dialect,
   oneTarget,
   bindingsWithinServer,
   agentDefaults,
@@ -69,6 +71,23 @@ function ownDoors(document: ResourceInput, { services }: World): Mistake[] {
   return mistakes;
 }
 
+/** What the token service's client would refuse before it sends anything. */
+function dialect(document: ResourceInput, world: World): Mistake[] {
+  if (document.kind === 'TokenService')
+    return serviceMistakes(document.metadata.name, document.spec).map(({ path, message }) => ({
+      path: `spec.${path}`,
+      message,
+    }));
+  if (document.kind !== 'RemoteMCPServer' || !EXCHANGED.has(document.spec.auth?.mode ?? 'None')) return [];
+  const service = world.tokenService(document.spec.auth?.tokenServiceRef?.name ?? 'default');
+  if (!service || service.spec.profile === 'onbehalf') return [];
+  const target = serverTarget(document.spec);
+  // A binding may bring the scopes that the server itself leaves out.
+  const scopes = target.scopes?.length ? target.scopes : document.spec.auth?.allowOverride?.scopes;
+  const problem = targetMistake(service.spec, { ...target, ...(scopes && { scopes }) });
+  return problem === undefined ? [] : [{ path: 'spec.auth', message: `${problem} (profile ${service.spec.profile})` }];
+}
+
 /** The embedded token service takes one target per request. */
 function oneTarget(document: ResourceInput, world: World): Mistake[] {
   if (document.kind !== 'RemoteMCPServer') return [];
@@ -105,9 +124,10 @@ function bindingsWithinServer(document: ResourceInput, world: World): Mistake[] 
       const many =
         service?.spec.profile === 'onbehalf' &&
         (resolved.target.audience.length > 1 || resolved.target.resource.length > 1);
-      return many
-        ? [{ path, message: 'chooses more than one value: profile onbehalf takes one target per request' }]
-        : [];
+      if (many)
+        return [{ path, message: 'chooses more than one value: profile onbehalf takes one target per request' }];
+      const problem = service && targetMistake(service.spec, resolved.target);
+      return problem === undefined ? [] : [{ path, message: `${problem} (profile ${service?.spec.profile})` }];
     }
     return resolved.problems.map((problem) => ({ path: `${path}.${problem.field}`, message: problem.message }));
   });
