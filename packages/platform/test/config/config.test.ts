@@ -81,3 +81,47 @@ test('a secret by fromFile stands in for its variable, and is not printed', () =
   assert.equal(config.readEnv('LITELLM_MASTER_KEY'), 'sk-canary');
   assert.ok(!JSON.stringify(config).includes('sk-canary'));
 });
+
+test('the section tokenExchange: defaults, values, no variables', () => {
+  const plain = loadConfig({ env: { ONBEHALF_TOKEN_EXCHANGE: 'x', TOKEN_EXCHANGE_TIMEOUT: '1s' } }).tokenExchange;
+  const defaults = { cacheEntries: 8_192, tryTimeout: 5_000, timeout: 10_000, safetyMargin: 15_000, revoke: true };
+  assert.deepEqual(plain, defaults);
+  const text =
+    'tokenExchange: {cacheEntries: 100, tryTimeout: 500ms, timeout: 2s, safetyMargin: 1m, revoke: false}\nport: 3\n';
+  assert.deepEqual(loadConfig({ env: {}, file: file(text) }).tokenExchange, {
+    cacheEntries: 100,
+    tryTimeout: 500,
+    timeout: 2_000,
+    safetyMargin: 60_000,
+    revoke: false,
+  });
+  assert.deepEqual(loadConfig({ env: {}, file: file('tokenExchange:\n') }).tokenExchange, defaults);
+});
+
+test('mistakes in the section tokenExchange, all at once with those elsewhere', () => {
+  const found = problems({
+    env: {},
+    file: file(
+      'tokenExchange: {cacheEntrys: 5, cacheEntries: 0, tryTimeout: 5, timeout: 1h, safetyMargin: -1s, revoke: "no"}\nprot: 1\n',
+    ),
+  });
+  for (const words of [
+    /tokenExchange: unknown setting cacheEntrys: did you mean cacheEntries\?/,
+    /tokenExchange\.cacheEntries: .*8192/,
+    /tokenExchange\.tryTimeout: /,
+    /tokenExchange\.timeout: must be from 100ms to 5m/,
+    /tokenExchange\.safetyMargin: must be a duration such as/,
+    /tokenExchange\.revoke: /,
+    /unknown setting prot: did you mean port/,
+  ])
+    assert.ok(
+      found.some((problem) => words.test(problem)),
+      `${words} in ${found.join('\n')}`,
+    );
+  const one = (text: string) => problems({ env: {}, file: file(text) }).join();
+  assert.match(one('tokenExchange: [1]'), /tokenExchange: must be a mapping of cacheEntries, tryTimeout/);
+  assert.match(one('tokenExchange: {timeout: 1s}'), /tokenExchange.timeout: must not be less than tryTimeout/);
+  assert.match(one('tokenExchange: {clientSecret: hunter2}'), /unknown setting clientSecret/);
+  assert.ok(!one('tokenExchange: {clientSecret: hunter2}').includes('hunter2'));
+  assert.match(one('tokenExchnge: {}'), /did you mean tokenExchange\?/);
+});

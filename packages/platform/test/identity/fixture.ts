@@ -9,7 +9,7 @@ import type { Kind, Resource, SpecOf } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
-import { createIdentity, type Identity, type TargetQuestion } from '../../src/identity/index.ts';
+import { createIdentity, type Identity, type LoginIssuer, type TargetQuestion } from '../../src/identity/index.ts';
 import {
   createRegistry,
   insertResource,
@@ -25,7 +25,9 @@ export const HR = 'https://hr.internal/mcp';
 export const PASSWORD = 'correct horse battery';
 
 /** Two people, two agents, two tool servers and an issuer on a real socket; the clock can be moved forward. */
-export async function identityFixture(options: { trusted?: (publicUrl: string) => IssuerConfig[] } = {}) {
+export async function identityFixture(
+  options: { trusted?: (publicUrl: string) => IssuerConfig[]; logins?: () => readonly LoginIssuer[] } = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'onbehalf-identity-'));
   const clock = { ahead: 0 };
   const now = () => Date.now() + clock.ahead;
@@ -57,6 +59,7 @@ export async function identityFixture(options: { trusted?: (publicUrl: string) =
     createIdentity({
       ...{ publicUrl, installation: 'test', store, vault, audit, registry, egress, now },
       trustedIssuers: () => trusted,
+      ...(options.logins && { loginIssuers: options.logins }),
       onError: (error) => errors.push(error),
       authorizeTarget(question) {
         asked.push(question);

@@ -110,7 +110,9 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     if (as.userinfo_endpoint === undefined)
       throw unusable(`the access tokens of ${name} are opaque, and it has no UserInfo that says whose they are`);
     // OpenID Connect Core 1.0 section 5.3.2: both must name the same subject.
-    await oauth.processUserInfoResponse(as, client, sub, await oauth.userInfoRequest(as, client, accessToken, sent));
+    const answer = await oauth.userInfoRequest(as, client, accessToken, sent);
+    const info = await oauth.processUserInfoResponse(as, client, oauth.skipSubjectCheck, answer);
+    if (info.sub !== sub) throw new Mismatch();
     const opaque = { principal, sub, at: named === undefined ? (before?.opaque?.at ?? at) : at };
     return { tokens: { ...tokens, opaque }, who: principal, sid: principal.credential.sid };
   }
@@ -264,10 +266,16 @@ function loginError(error: unknown, name: string): IdentityError {
     );
   if (error instanceof oauth.ResponseBodyError)
     return new IdentityError('login_failed', `${name} refused the code: ${printable(error.error)}`);
+  // It was ended between the code and its answer, at the issuer or here.
+  if (error instanceof AccessError && error.code === 'token_revoked')
+    return new IdentityError('login_failed', `this sign-in at ${name} has ended already`);
+  if (error instanceof AccessError && error.code === 'keys_unavailable')
+    return unavailable(`the keys of ${name} cannot be had`);
   if (error instanceof AccessError)
     return unusable(`the tokens of ${name} are not accepted here: ${error.message} (${error.code})`);
   if (error instanceof Mismatch) return unusable(`the tokens of ${name} name two people`);
-  if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError)
+  const answered = error instanceof oauth.OperationProcessingError && error.code !== oauth.RESPONSE_IS_NOT_CONFORM;
+  if (answered || error instanceof oauth.UnsupportedOperationError)
     return new IdentityError('login_failed', `the answer of ${name} is not to this sign-in`);
   return unavailable(`${name} did not answer as expected`);
 }
