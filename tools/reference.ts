@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ACT_BY } from '@onbehalf/token-exchange';
-import { settings } from '../packages/platform/src/config.ts';
+import { sections, settings } from '../packages/platform/src/config.ts';
 import { PROBLEMS } from '../packages/platform/src/http/index.ts';
 import { MODEL_ERRORS } from '../packages/platform/src/models/index.ts';
 import { CALL_REFUSALS, TURN_CODES } from '../packages/platform/src/runtime/index.ts';
@@ -67,6 +67,14 @@ export function referencePages(): Record<string, string> {
     ...Object.entries(settings).map(
       ([name, { env, about }]) => `| \`${name}\` | ${env.map((variable) => `\`${variable}\``).join(', ')} | ${about} |`,
     ),
+    ...Object.entries(sections).flatMap(([section, fields]) => [
+      '',
+      `The section \`${section}\` stands in the file only, as a mapping:`,
+      '',
+      '| field | what it is for (default) |',
+      '| --- | --- |',
+      ...Object.entries(fields).map(([name, { about }]) => `| \`${name}\` | ${about} |`),
+    ]),
     '',
   ];
   return { 'docs/errors.md': errors.join('\n'), 'docs/configuration.md': configuration.join('\n') };

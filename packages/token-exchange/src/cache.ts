@@ -3,16 +3,23 @@ import type { ExchangedToken, ForgetFilter, PrincipalRef, Target } from './types
 
 /** What an entry, or a request under way, belongs to; `forget` goes by it. */
 export interface Tags {
+  /** As the request gave it. */
   readonly session: string | undefined;
+  /** `sid` of the login. */
   readonly loginSession: string | undefined;
+  /** The person; undefined for tokens that stand for none. */
   readonly principal: PrincipalRef | undefined;
+  /** The agent's uid. */
   readonly agent: string | undefined;
+  /** What the token is for. */
   readonly target: Target;
+  /** `name` of the token service. */
   readonly tokenService: string;
   /** Id of the client that obtained it, and that may revoke it. */
   readonly client: string;
 }
 
+/** A token, how long it may be used, and what ends it. */
 export interface CacheEntry {
   /** As it is handed out on a hit. */
   readonly token: ExchangedToken;
@@ -21,6 +28,7 @@ export interface CacheEntry {
    * keeps the time that is left instead.
    */
   readonly until: number;
+  /** What `forget` goes by. */
   readonly tags: Tags;
 }
 
@@ -29,15 +37,24 @@ export interface CacheEntry {
  * written outside the process must be encrypted: the values are live tokens.
  */
 export interface TokenCache {
-  /** A promise where the entry has to be fetched; it must not reject. What it brings is checked against `forget` again. */
+  /**
+   * A promise where the entry has to be fetched; it must not reject. What it brings is checked against `forget` again.
+   * @param key opaque, without a secret; every input that can change the answer is in it
+   */
   get(key: string): CacheEntry | undefined | Promise<CacheEntry | undefined>;
+  /**
+   * Keeps an entry, in place of an earlier one. It must not throw.
+   * @param entry held as it is, or encrypted
+   */
   set(key: string, entry: CacheEntry): void;
+  /** Drops one entry, if it is there. */
   delete(key: string): void;
   /**
    * From the same tick on, no entry that matches (see `matchesFilter`) comes back. Returns how many went. Each that
    * went is handed to `dropped` once, at once or later, so that it can be revoked.
    */
   forget(filter: ForgetFilter, dropped?: (entry: CacheEntry) => void): number;
+  /** Entries that are kept. */
   readonly size: number;
 }
 
@@ -48,7 +65,10 @@ interface Node {
   older: Node | undefined;
 }
 
-/** In memory, least recently used first out. The order is a chain through the nodes, so that a hit moves pointers only. */
+/**
+ * In memory, least recently used first out. The order is a chain through the nodes, so that a hit moves pointers only.
+ * @param options `max`: entries; default 8,192
+ */
 export function createTokenCache(options: { max?: number } = {}): TokenCache {
   const max = options.max ?? 8192;
   const nodes = new Map<string, Node>();
@@ -110,7 +130,11 @@ export function createTokenCache(options: { max?: number } = {}): TokenCache {
   };
 }
 
-/** Whether what carries these tags is forgotten by this filter. */
+/**
+ * Whether what carries these tags is forgotten by this filter.
+ * @param filter what ended
+ * @param tags of an entry or of a request under way
+ */
 export function matchesFilter(filter: ForgetFilter, tags: Tags): boolean {
   if (filter.all === true) return true;
   const { session, loginSession, subject, agent, target, tokenService } = filter;

@@ -1,6 +1,8 @@
 /** One challenge of `WWW-Authenticate` (RFC 9110 section 11.6.1). Names are in lower case. */
 export interface Challenge {
+  /** Such as `bearer`. */
   readonly scheme: string;
+  /** The first of each name counts. Without a prototype. */
   readonly parameters: Readonly<Record<string, string>>;
 }
 
@@ -8,7 +10,10 @@ const PARAMETER = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([\w!#
 const SCHEME = /^[\s,]*([\w!#$%&'*+.^`|~-]+)(?:\s+|,|$)/;
 const TOKEN68 = /^[\w.~+/-]+=*\s*(?:,|$)/;
 
-/** Reads as far as the header is well formed. A tool server writes it, so nothing in it is believed. */
+/**
+ * Reads as far as the header is well formed. A tool server writes it, so nothing in it is believed.
+ * @param header the value of `WWW-Authenticate`; null where there is none
+ */
 export function parseChallenges(header: string | null): readonly Challenge[] {
   const challenges: Challenge[] = [];
   let rest = (header ?? '').slice(0, 8192);

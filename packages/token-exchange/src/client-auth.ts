@@ -7,8 +7,13 @@ import type { ClientConfig, PrivateKeyJwt } from './types.ts';
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 /**
- * Adds the client's credential to a request, anew for each try: an assertion is good once (RFC 7523 section 3).
- * Returns what must not be echoed in an error.
+ * Adds the client's credential to a request, anew for each try: an assertion is good once (RFC 7523 section 3). Returns
+ * what must not be echoed in an error.
+ * @param client who asks
+ * @param issuer audience of an assertion
+ * @param body receives what goes into the form
+ * @param headers receives what goes into the header
+ * @param signal ends the wait for a credential
  */
 export async function authenticateClient(
   client: ClientConfig,
@@ -39,7 +44,10 @@ export async function authenticateClient(
   }
 }
 
-/** `private_key_jwt` with a key of WebCrypto. `keyId` is also the `kid` in the assertion. */
+/**
+ * `private_key_jwt` (RFC 7523 section 2.2) with a key of WebCrypto. `keyId` is also the `kid` in the assertion.
+ * @param options `id`: the client id; `key`: private, for signing; `keyId`: another one after each rotation
+ */
 export function privateKeyJwt(options: { id: string; key: CryptoKey; keyId: string }): PrivateKeyJwt {
   if (!(options.key instanceof CryptoKey) || options.key.type !== 'private') {
     throw misconfigured('privateKeyJwt needs a private CryptoKey, such as importPKCS8() or importJWK() of jose gives');

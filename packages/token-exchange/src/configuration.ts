@@ -10,6 +10,7 @@ import type { ClientConfig, ProfileName, Target, TokenServiceConfig } from './ty
 export interface ConfigurationProblem {
   /** Such as `clientPerAgent[1].agent`. */
   readonly path: string;
+  /** What is wrong, and what would be right; it holds no secret. */
   readonly message: string;
 }
 
@@ -42,7 +43,10 @@ const CREDENTIAL = {
   WorkloadToken: 'assertion',
 } as const;
 
-/** All that can be found wrong before anything is sent. */
+/**
+ * All that can be found wrong before anything is sent.
+ * @param service as it was written
+ */
 export function configurationProblems(service: TokenServiceConfig): readonly ConfigurationProblem[] {
   const found: ConfigurationProblem[] = [];
   const add = (path: string, message: string) => found.push({ path, message });
@@ -82,7 +86,11 @@ export function configurationProblems(service: TokenServiceConfig): readonly Con
   return found;
 }
 
-/** Why a token for this target can never be asked for in this dialect. */
+/**
+ * Why a token for this target can never be asked for in this dialect.
+ * @param profile of the token service
+ * @param target as it was written
+ */
 export function targetProblem(profile: ProfileName, target: Target): string | undefined {
   const prepared = prepareTarget(target);
   return prepared.problem ?? profileOf(profile).targetProblem(prepared);

@@ -4,6 +4,7 @@ import type { ServiceError, TokenClaims } from './types.ts';
 export const ACT_BY = {
   /** The token service does not know the audience or resource, or does not allow it here. */
   invalid_target: 'administrator',
+  /** The token service does not know a scope, or does not grant it. */
   invalid_scope: 'administrator',
   /** Client authentication failed. */
   invalid_client: 'administrator',
@@ -25,16 +26,22 @@ export const ACT_BY = {
   user_token_required: 'user',
   /** The session, login, agent or target ended while the request was under way. */
   revoked: 'user',
+  /** The token service failed, could not be reached, or asks for a pause; the retries are used up. */
   sts_unavailable: 'tokenService',
+  /** The token service did not answer in time. */
   sts_timeout: 'tokenService',
   /** The answer says something else than what was asked. */
   untrusted_response: 'tokenService',
 } as const;
 
+/** Stable; the message is for people. */
 export type TokenExchangeErrorCode = keyof typeof ACT_BY;
 
+/** What else is known of a failure. */
 export interface TokenExchangeErrorDetails {
+  /** `claims` of `interaction_required`, to be passed on to the sign-in. */
   readonly claimsChallenge?: string | undefined;
+  /** What the token service said. */
   readonly serviceError?: ServiceError | undefined;
   /** The name of the check that the answer failed. */
   readonly deviation?: string | undefined;
@@ -46,22 +53,39 @@ export interface TokenExchangeErrorDetails {
   readonly scopes?: readonly string[] | undefined;
   /** Milliseconds after which another attempt makes sense. */
   readonly retryAfter?: number | undefined;
+  /** What failed below; it holds no token either. */
   readonly cause?: unknown;
 }
 
 /** The one error of this library. No message, field or cause of it holds a token, secret or assertion. */
 export class TokenExchangeError extends Error {
+  /** Always the same. */
   override readonly name = 'TokenExchangeError';
+  /** What went wrong. */
   readonly code: TokenExchangeErrorCode;
+  /** Who can do something about it. */
   readonly actBy: (typeof ACT_BY)[TokenExchangeErrorCode];
+  /** `claims` of `interaction_required`, to be passed on to the sign-in. */
   readonly claimsChallenge: string | undefined;
+  /** What the token service said (RFC 6749 section 5.2). */
   readonly serviceError: ServiceError | undefined;
+  /** The name of the check that the answer failed. */
   readonly deviation: string | undefined;
+  /** Verified claims of an answer that was refused. */
   readonly claims: TokenClaims | undefined;
+  /** SHA-256 of a token that was refused, base64url. */
   readonly hash: string | undefined;
+  /** Scopes that the tool server asked for. */
   readonly scopes: readonly string[] | undefined;
+  /** Milliseconds after which another attempt makes sense. */
   readonly retryAfter: number | undefined;
 
+  /**
+   * For sources, hooks and caches that refuse in the same words.
+   * @param code what went wrong
+   * @param message for people; without a secret
+   * @param details the other fields
+   */
   constructor(code: TokenExchangeErrorCode, message: string, details: TokenExchangeErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;

@@ -5,18 +5,28 @@ import type { ActorSource, AgentRef, ExchangedToken, SubjectSource, Target, Toke
 
 type Fetch = typeof globalThis.fetch;
 
+/** For whom, through whom and for which tool server requests are made. */
 export interface IdentityFetchOptions {
+  /** The client of the token service. */
   readonly exchange: TokenExchange;
   /** `url` is required: it bounds where the token goes. */
   readonly target: Target;
   /** Whose token is exchanged; `agent` or `platform` attach a token that stands for no person, to every request. */
   readonly subject: SubjectSource | 'agent' | 'platform';
+  /** As in `TokenRequest`. */
   readonly session?: string;
+  /** As in `TokenRequest`. */
   readonly actor?: ActorSource;
+  /** As in `TokenRequest`; required with the subject `agent`. */
   readonly agent?: AgentRef;
+  /** Ends every wait for a token, beside the request's own. */
   readonly signal?: AbortSignal;
+  /** Asked for each token, handed on to the hooks. */
   readonly context?: () => Record<string, string>;
-  /** Each token before it is attached, so that it can be redacted from what comes back. */
+  /**
+   * Each token before it is attached, so that it can be redacted from what comes back.
+   * @param token as it is sent next
+   */
   readonly onToken?: (token: ExchangedToken) => void;
 }
 
@@ -26,6 +36,7 @@ const MAX_REDIRECTS = 3;
  * Wraps a `fetch` so that requests within the target's URL carry the exchanged token. Nothing is exchanged before the
  * first `tools/call` or the first 401. Throws `TokenExchangeError` where there is no token to send, and where the tool
  * server refuses the one it got. What a 401 says about authorization servers is not followed.
+ * @param options for whom, through whom, for which tool server
  */
 export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetch) => Fetch {
   const { target, subject } = options;

@@ -3,6 +3,7 @@
  * (RFC 8693, RFC 8707), its cache, and a `fetch` that attaches the result. It uses WebCrypto and `fetch` alone, which
  * are handed in, and runs in every runtime. It never sends a user's token to anything but the configured token
  * service, never hands out an answer that it has not looked into, and never falls back to another credential.
+ * @module
  */
 
 export { SecretValue } from '@onbehalf/secret-value';

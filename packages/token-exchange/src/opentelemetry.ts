@@ -2,6 +2,7 @@
  * Spans and metrics of exchanges, for OpenTelemetry. A tracer and a meter of `@opentelemetry/api` are handed in, so
  * that nothing has to be installed where they are not wanted. Nothing here sees a token: hooks are given none. What
  * goes wrong here never withholds one.
+ * @module
  */
 import type { ExchangeOutcome, Hooks } from './types.ts';
 
@@ -9,6 +10,11 @@ type Attributes = Record<string, string | number | boolean | string[]>;
 
 /** What is used of a `Tracer` of `@opentelemetry/api`. Times in milliseconds since the epoch. */
 export interface TracerLike {
+  /**
+   * Begins a span within the one that is active.
+   * @param name what it is called
+   * @param options its kind, its beginning, what is known
+   */
   startSpan(name: string, options: { kind: number; startTime: number; attributes: Attributes }): SpanLike;
 }
 
@@ -19,18 +25,31 @@ interface SpanLike {
 
 /** What is used of a `Meter` of `@opentelemetry/api`. */
 export interface MeterLike {
+  /**
+   * An instrument for durations.
+   * @param name of the metric
+   * @param options UCUM unit, and what is measured
+   */
   createHistogram(
     name: string,
     options: { unit: string; description: string },
   ): { record(value: number, attributes: Attributes): void };
+  /**
+   * An instrument for counts.
+   * @param name of the metric
+   * @param options UCUM unit, and what is counted
+   */
   createCounter(
     name: string,
     options: { unit: string; description: string },
   ): { add(value: number, attributes: Attributes): void };
 }
 
+/** Where spans and metrics go. */
 export interface OpenTelemetryOptions {
+  /** Left out: no spans. */
   readonly tracer?: TracerLike;
+  /** Left out: no metrics. */
   readonly meter?: MeterLike;
   /** On every span and measurement, such as the profile. */
   readonly attributes?: Readonly<Record<string, string>>;
@@ -49,6 +68,7 @@ const ERROR = 2;
  * asked and granted, for whom, who acts, result, error and its service's words, `jti` and hash, verified claims (as
  * JSON). Metrics `onbehalf.token_exchange.duration` (seconds; not of hits) and `onbehalf.token_exchange.outcomes`, by
  * token service, target, kind, result and code. Use `combineHooks` where there are others.
+ * @param options tracer, meter, and what to add
  */
 export function openTelemetryHooks(options: OpenTelemetryOptions): Hooks {
   const { tracer, meter, attributes: constant = {}, hits = true, now = Date.now } = options;

@@ -1,9 +1,12 @@
 /** An answer in the making: what will be signed, and the JSON around it. */
 export interface Issue {
+  /** What will be signed; may be changed in place. */
   claims: Record<string, unknown>;
+  /** `typ` of the header. */
   typ: string;
   /** `own`: signed by the service; `foreign`: by a key that it does not publish, under its name; `opaque`: no JWT. */
   signedBy: 'own' | 'foreign' | 'opaque' | 'none';
+  /** The JSON answer beside `access_token`, which is set last. */
   body: Record<string, unknown>;
   /** Instead of the key's own id in the header. */
   kid?: string;
@@ -63,6 +66,7 @@ export const ISSUE_ANOMALIES = {
   empty_scope: ({ body }) => set(body, { scope: '' }),
 } satisfies Record<string, (issue: Issue) => void>;
 
+/** One thing wrong with the token or the answer that carries it. */
 export type IssueAnomaly = keyof typeof ISSUE_ANOMALIES;
 
 /** What may be wrong with the answer as a whole. */
@@ -83,6 +87,7 @@ export const REPLY_ANOMALIES = [
   'bad_number',
 ] as const;
 
+/** One thing wrong with the answer as a whole. */
 export type ReplyAnomaly = (typeof REPLY_ANOMALIES)[number];
 
 export interface RefusalAnomaly {
@@ -93,6 +98,7 @@ export interface RefusalAnomaly {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A named misbehaviour, a refusal in these words, or a function that changes the answer. */
 export type Anomaly = IssueAnomaly | ReplyAnomaly | RefusalAnomaly | ((issue: Issue) => void);
 
 export function isReplyAnomaly(anomaly: Anomaly): anomaly is ReplyAnomaly {

@@ -5,7 +5,9 @@ import type { ExchangedToken, ForgetFilter } from '../types.ts';
 
 /** One promise of the interface. `run` rejects where the cache does not keep it. */
 export interface CacheCase {
+  /** What is promised, as the title of a test. */
   readonly name: string;
+  /** Makes a cache, and asks it. */
   run(): Promise<void>;
 }
 
@@ -78,6 +80,7 @@ const FORGETS: readonly (readonly [ForgetFilter, readonly string[]])[] = [
 /**
  * What every `TokenCache` promises. Run each case with any test runner:
  * `for (const { name, run } of tokenCacheConformance(makeMyCache)) test(name, run);`
+ * @param make an empty cache for each case
  */
 export function tokenCacheConformance(make: MakeCache): readonly CacheCase[] {
   const one = (name: string, max: number, run: (cache: TokenCache) => Promise<void>): CacheCase => ({

@@ -1,12 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { importJWK, type JWK, jwtVerify } from 'jose';
 
+/** A client that the fake knows, and how it authenticates. */
 export interface FakeClient {
+  /** `client_id`. */
   readonly id: string;
+  /** `client_secret_basic` and `client_secret_post`. */
   readonly secret?: string;
   /** `private_key_jwt`. */
   readonly publicJwk?: JWK;
-  /** A workload's own token, signed by its platform. */
+  /** A workload's own token: `sub`, and the key of the platform that signs it. */
   readonly workload?: { readonly publicJwk: JWK; readonly subject: string };
 }
 

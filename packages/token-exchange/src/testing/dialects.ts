@@ -12,7 +12,9 @@ export interface Dialect {
   read?(form: URLSearchParams): URLSearchParams;
   /** Turns the answer into what the real server says. */
   issue?(issue: Issue, form: URLSearchParams, client: AuthenticatedClient): void;
+  /** How it refuses a client that does not authenticate. */
   readonly badClient?: RefusalAnomaly;
+  /** How it refuses a subject token. */
   readonly badSubject?: RefusalAnomaly;
 }
 
@@ -133,6 +135,7 @@ const dex: Dialect = {
   },
 };
 
+/** Of each profile; `{}` is the standard. */
 export const dialects: Readonly<Record<ProfileName, Dialect>> = {
   rfc8693: {},
   onbehalf: {},

@@ -16,6 +16,7 @@ import { type GrantSettings, introspectionOf, issueFor } from './grants.ts';
 import { makeKeys, signWith } from './keys.ts';
 import { misbehave, sendJson } from './replies.ts';
 
+/** Everything has a default; times come from `now`. */
 export interface FakeOptions {
   /** Default: one client `platform` with the secret `platform-secret`. */
   readonly clients?: readonly FakeClient[];
@@ -23,13 +24,19 @@ export interface FakeOptions {
   readonly path?: string;
   /** Seconds; default 300. */
   readonly lifetime?: number;
+  /** JWS algorithm of its keys; default `ES256`. */
   readonly alg?: string;
+  /** Milliseconds since the epoch. */
   readonly now?: () => number;
-  /** Default true. */
+  /** Whether `act` is issued from the actor token; default true. */
   readonly act?: boolean;
+  /** Whether `sub_id` is issued (RFC 9493); default true. */
   readonly subId?: boolean;
+  /** Put before `sub` of people from another issuer, with a colon; default none. */
   readonly prefix?: string;
+  /** Audiences and resources that are known; default all. */
   readonly targets?: readonly string[];
+  /** Of `dialects`; default the standard. */
   readonly dialect?: Dialect;
   /** Serve the metadata at the OpenID Connect address only. */
   readonly openidOnly?: boolean;
@@ -37,30 +44,45 @@ export interface FakeOptions {
   readonly revocation?: boolean;
 }
 
+/** A request at the token endpoint. */
 export interface RecordedRequest {
+  /** Its body. */
   readonly form: URLSearchParams;
+  /** Names in lower case. */
   readonly headers: IncomingMessage['headers'];
+  /** Who authenticated, and how; undefined where nobody did. */
   readonly client: AuthenticatedClient | undefined;
 }
 
+/** What a person's token says. */
 export interface FakePerson {
+  /** Default: this token service's. */
   readonly issuer?: string;
   /** Seconds; default 600. */
   readonly lifetime?: number;
+  /** Beside, or instead of, the usual ones. */
   readonly claims?: Record<string, unknown>;
+  /** A URN; default: an access token. */
   readonly tokenType?: string;
+  /** The login session. */
   readonly sid?: string;
 }
 
+/** A token service on loopback, until `close`. */
 export interface FakeTokenService extends AsyncDisposable {
+  /** For `TokenServiceConfig.issuer`. */
   readonly issuer: string;
+  /** Its token endpoint. */
   readonly endpoint: string;
+  /** Its metadata. */
   readonly wellKnownUri: string;
+  /** Its public keys. */
   readonly jwksUri: string;
   /** Requests at the token endpoint, in order. */
   readonly requests: RecordedRequest[];
   /** Requests at the revocation endpoint, in order. */
   readonly revocations: RecordedRequest[];
+  /** Requests so far, by endpoint; `elsewhere` counts those that lead to none. */
   readonly counts: {
     token: number;
     metadata: number;
@@ -69,25 +91,58 @@ export interface FakeTokenService extends AsyncDisposable {
     revocation: number;
     elsewhere: number;
   };
-  /** Misbehave for the next requests, one each. */
+  /**
+   * Misbehave for the next requests, one each.
+   * @param anomalies undefined behaves well
+   */
   next(...anomalies: (Anomaly | undefined)[]): void;
-  /** Misbehave until told otherwise. */
+  /**
+   * Misbehave until told otherwise.
+   * @param anomaly undefined behaves well
+   */
   always(anomaly: Anomaly | undefined): void;
-  /** The revocation endpoint misbehaves until told otherwise. */
+  /**
+   * The revocation endpoint misbehaves until told otherwise.
+   * @param anomaly undefined behaves well
+   */
   failRevocations(anomaly: ReplyAnomaly | RefusalAnomaly | undefined): void;
-  /** What introspection says of a token. */
+  /**
+   * What introspection says of a token.
+   * @param token that this service issued
+   */
   isActive(token: SecretValue): boolean;
   /** Let requests wait until the returned function is called. */
   hold(): () => void;
+  /** Signs with a new key from now on; the old ones stay published. */
   rotateKeys(): Promise<void>;
-  /** A signed token, by the service's key (`own`) or by that of the platform that signs for agents. */
+  /**
+   * A signed token, by the service's key (`own`) or by that of the platform that signs for agents.
+   * @param claims all of them
+   * @param by whose key; default `own`
+   * @param typ of the header; default `at+jwt`
+   */
   sign(claims: Record<string, unknown>, by?: 'own' | 'platform', typ?: string): Promise<SecretValue>;
+  /**
+   * A person with a token for this service.
+   * @param subject `sub`
+   * @param options what else it says
+   */
   user(subject: string, options?: FakePerson): Promise<SubjectSource>;
+  /**
+   * An agent with actor tokens of the platform.
+   * @param agent `name` as `NAMESPACE/NAME`; `chain`: the actors above it, nearest first
+   */
   actor(agent: { uid: string; name: string; chain?: readonly string[] }): ActorSource;
+  /** Assertions of the platform for agents. */
   readonly workload: WorkloadSource;
+  /** Closes every connection; the promise waits for the socket. */
   close(): Promise<void>;
 }
 
+/**
+ * Starts one on a free port of 127.0.0.1.
+ * @param options how it differs from the default
+ */
 export async function startFakeTokenService(options: FakeOptions = {}): Promise<FakeTokenService> {
   const now = options.now ?? Date.now;
   const clients = options.clients ?? [{ id: 'platform', secret: 'platform-secret' }];

@@ -1,6 +1,7 @@
 /**
  * A token service for tests: real HTTP on loopback, real keys, and any misbehaviour on request. It may use Node's
  * built-ins, which the library itself does not. It is never part of a server: it answers whoever asks it as told.
+ * @module
  */
 export type { Anomaly, Issue, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
 export { type CacheCase, tokenCacheConformance } from './cache-conformance.ts';

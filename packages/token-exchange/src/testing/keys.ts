@@ -1,12 +1,22 @@
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 
+/** A key pair for signing. */
 export interface Keys {
+  /** `kid` of the header. */
   readonly kid: string;
+  /** JWS algorithm, such as `ES256`. */
   readonly alg: string;
+  /** Of WebCrypto, extractable. */
   readonly privateKey: CryptoKey;
+  /** As a JWKS lists it. */
   readonly publicJwk: JWK;
 }
 
+/**
+ * A new pair.
+ * @param kid its name
+ * @param alg JWS algorithm; default `ES256`
+ */
 export async function makeKeys(kid: string, alg = 'ES256'): Promise<Keys> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
   return { kid, alg, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
