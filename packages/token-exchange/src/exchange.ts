@@ -34,7 +34,9 @@ import type {
   WorkloadSource,
 } from './types.ts';
 
+/** Everything but `tokenService` has a default. */
 export interface TokenExchangeOptions {
+  /** Whom to ask, and how. */
   readonly tokenService: TokenServiceConfig;
   /** Instead of `tokenService.client`. */
   readonly client?: ClientConfig;
@@ -42,10 +44,15 @@ export interface TokenExchangeOptions {
   readonly actor?: ActorSource;
   /** Signs assertions with which agents ask for tokens of their own. */
   readonly workload?: WorkloadSource;
+  /** Part of every cache key, where installations share a cache. */
   readonly installation?: string;
+  /** Who asks, unless a request says otherwise. */
   readonly agent?: AgentRef;
+  /** Default: `createTokenCache()`. */
   readonly cache?: TokenCache;
+  /** Audit and telemetry; several with `combineHooks`. */
   readonly hooks?: Hooks;
+  /** For requests to the token service. Default: the global one. Redirects are not followed. */
   readonly fetch?: typeof fetch;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
@@ -97,7 +104,11 @@ const NOBODY = {
   rejected: undefined,
 } satisfies Partial<Call>;
 
-/** The client of one token service. It may serve many agents, sessions and targets: all are in the cache key. */
+/**
+ * The client of one token service. It may serve many agents, sessions and targets: all are in the cache key.
+ * Nothing is sent before the first request. Throws `TokenExchangeError` (`invalid_request_configuration`).
+ * @param options the token service, and what to use
+ */
 export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
   return new Exchange(options);
 }
