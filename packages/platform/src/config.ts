@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { exchangeProfiles, nearest } from '@onbehalf/resources';
+import { exchangeProfiles, milliseconds, nearest } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -17,6 +17,44 @@ const commaList = z.union([
   z.array(z.string()),
   z.string().transform((text) => text.split(',').map((item) => item.trim())),
 ]);
+
+const time = (value: string) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,6}(ms|s|m|h)$/, 'must be a duration such as 500ms, 5s or 1m')
+    .default(value)
+    .transform(milliseconds);
+const within = (least: string, most: string, schema: ReturnType<typeof time>) =>
+  schema.refine((value) => value >= milliseconds(least) && value <= milliseconds(most), {
+    message: `must be from ${least} to ${most}`,
+  });
+
+/** Settings that stand together in the file, below one name, and have no variables. */
+export const sections = {
+  tokenExchange: {
+    cacheEntries: {
+      schema: z.number().int().min(1).max(1_000_000).default(8_192),
+      about: 'exchanged tokens in memory, for each token service; the one used longest ago goes first (8192)',
+    },
+    tryTimeout: {
+      schema: within('100ms', '1m', time('5s')),
+      about: 'for one request to a token service (5s)',
+    },
+    timeout: {
+      schema: within('100ms', '5m', time('10s')),
+      about: 'for an exchange with its retries; not less than tryTimeout (10s)',
+    },
+    safetyMargin: {
+      schema: within('0s', '5m', time('15s')),
+      about: 'a cached token is not used any more when this much of its life is left (15s)',
+    },
+    revoke: {
+      schema: z.boolean().default(true),
+      about:
+        'end tokens at the token service (RFC 7009) when their session, login, person, agent or server does (true)',
+    },
+  },
+} as const;
 
 /** The typed registry of every setting: its place in the file, its variable, its default, and what it is for. */
 export const settings = {
@@ -113,18 +151,26 @@ const secretSettings = {
 
 type Name = keyof typeof settings;
 type Values = { [K in Name]: z.infer<(typeof settings)[K]['schema']> };
+type Sections = {
+  [S in keyof typeof sections]: {
+    -readonly [K in keyof (typeof sections)[S]]: (typeof sections)[S][K] extends { schema: infer T extends z.ZodType }
+      ? z.infer<T>
+      : never;
+  };
+};
 type Secrets = { -readonly [K in keyof typeof secretSettings]?: SecretValue };
 export type ConfigSource = 'flag' | 'environment' | 'file' | 'default';
 
-export type Config = Omit<Values, 'publicUrl' | 'dataDir' | 'keyFile'> & {
-  publicUrl: string;
-  dataDir: string;
-  keyFile: string;
-  secrets: Secrets;
-  sources: Record<Name, ConfigSource>;
-  /** For `env:` references of administrators. */
-  readEnv: (name: string) => string | undefined;
-};
+export type Config = Omit<Values, 'publicUrl' | 'dataDir' | 'keyFile'> &
+  Sections & {
+    publicUrl: string;
+    dataDir: string;
+    keyFile: string;
+    secrets: Secrets;
+    sources: Record<Name, ConfigSource>;
+    /** For `env:` references of administrators. */
+    readEnv: (name: string) => string | undefined;
+  };
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -164,6 +210,7 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
     if (parsed.success) values[name] = parsed.data;
     else problems.push(`${place}: ${parsed.error.issues[0]?.message ?? 'is not valid'} (${setting.about})`);
   }
+  const grouped = readSections(fromFile, file ?? '', problems);
   const secrets = readSecrets(env, fromFile, problems);
   const typed = values as Values;
   const dataDir = resolve(
@@ -178,6 +225,7 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     ...typed,
+    ...grouped,
     publicUrl,
     dataDir,
     keyFile: typed.keyFile ?? join(dataDir, 'key'),
@@ -223,13 +271,43 @@ function readConfigFile(file: string, problems: string[]): Record<string, unknow
     problems.push(`${file}: must be a mapping of settings`);
     return {};
   }
-  const known = [...Object.keys(settings), ...Object.keys(secretSettings)];
+  const known = [...Object.keys(settings), ...Object.keys(sections), ...Object.keys(secretSettings)];
   for (const key of Object.keys(content))
     if (!known.includes(key)) {
       const meant = nearest(key, known);
       problems.push(`${file}: unknown setting ${key}${meant ? `: did you mean ${meant}?` : ''}`);
     }
   return content as Record<string, unknown>;
+}
+
+function readSections(content: Record<string, unknown>, file: string, problems: string[]): Sections {
+  const read = Object.entries(sections).map(([section, fields]) => {
+    const given = content[section] ?? {};
+    const place = `${file}: ${section}`;
+    if (typeof given !== 'object' || Array.isArray(given)) {
+      problems.push(`${place}: must be a mapping of ${Object.keys(fields).join(', ')}`);
+      return [section, {}];
+    }
+    const known = Object.keys(fields);
+    for (const key of Object.keys(given))
+      if (!known.includes(key)) {
+        const meant = nearest(key, known);
+        problems.push(
+          `${place}: unknown setting ${key}: ${meant ? `did you mean ${meant}?` : `known are ${known.join(', ')}`}`,
+        );
+      }
+    const values = Object.entries(fields).map(([name, { schema, about }]) => {
+      const parsed = schema.safeParse((given as Record<string, unknown>)[name]);
+      if (!parsed.success)
+        problems.push(`${place}.${name}: ${parsed.error.issues[0]?.message ?? 'is not valid'} (${about})`);
+      return [name, parsed.data];
+    });
+    return [section, Object.fromEntries(values)];
+  });
+  const all = Object.fromEntries(read) as Sections;
+  const { tryTimeout, timeout } = all.tokenExchange;
+  if (tryTimeout > timeout) problems.push(`${file}: tokenExchange.timeout: must not be less than tryTimeout`);
+  return all;
 }
 
 const secretReference = z.union([z.strictObject({ fromEnv: z.string() }), z.strictObject({ fromFile: z.string() })]);

@@ -167,6 +167,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       credentials: vault.credentials,
       platform: known.platform,
       installation,
+      settings: config.tokenExchange,
       now,
       isAdministrator: (principal) => policy.principalOf(principal).role === 'ADMIN',
     });

@@ -62,6 +62,8 @@ export interface TokenExchangeOptions {
   readonly random?: () => number;
   /** Milliseconds for one try (default 5,000) and for everything (10,000). */
   readonly timeouts?: { readonly attempt?: number; readonly total?: number };
+  /** Seconds before its end from which a cached token is not handed out any more. Default 15. */
+  readonly margin?: number;
   /** Default true: what `forget` drops is revoked at the service, where that has the endpoint (RFC 7009). */
   readonly revoke?: boolean;
 }
@@ -80,11 +82,15 @@ const OPTIONS = {
   monotonic: 0,
   random: 0,
   timeouts: 0,
+  margin: 0,
   revoke: 0,
 } satisfies Record<keyof TokenExchangeOptions, 0>;
 
 /** At most one exchange more for an entry that a tool server refuses, in this many milliseconds. */
 const REFRESH_PAUSE = 60_000;
+
+/** Seconds: what is handed out still has to arrive, at a server whose clock may be ahead. */
+const MARGIN = 15;
 
 /** Milliseconds for everything that one request takes. */
 const TOTAL = 10_000;
@@ -169,6 +175,7 @@ class Exchange implements TokenExchange {
       profile,
       delegation,
       maxLifetime,
+      margin: options.margin ?? MARGIN,
       endpoint: this.#endpoint,
       inspect: createInspector(fetcher, timeout, this.#monotonic),
       workload: options.workload,

@@ -16,8 +16,7 @@ import type {
 } from './types.ts';
 import { type Expectation, verifyClaims } from './verify.ts';
 
-/** Seconds that are taken off a cached life, and the most that is assumed where nobody says one. */
-const MARGIN = 15;
+/** Seconds that are assumed at most where nobody says how long a token lives. */
 const UNKNOWN_LIFE = 60;
 
 export interface Negotiation {
@@ -26,6 +25,8 @@ export interface Negotiation {
   readonly delegation: Delegation;
   /** Seconds. */
   readonly maxLifetime: number;
+  /** Seconds. */
+  readonly margin: number;
   readonly endpoint: TokenServiceEndpoint;
   readonly inspect: Inspect;
   readonly workload: WorkloadSource | undefined;
@@ -99,7 +100,7 @@ export async function negotiate(
     ms: 0,
     hash,
   };
-  return { token, cacheFor: (life - MARGIN) * 1000 };
+  return { token, cacheFor: (life - n.margin) * 1000 };
 }
 
 async function formOf(

@@ -279,3 +279,20 @@ function fixed(issuer: string, subject: string, token: SecretValue | undefined):
     current: async () => ({ token: token ?? SecretValue.of('none'), tokenType: ACCESS_TOKEN, expiresAt: undefined }),
   };
 }
+
+test('the margin decides how near its end a token is still handed out', async () => {
+  for (const [margin, calls] of [
+    [0, 1],
+    [15, 1],
+    [60, 2],
+  ] as const) {
+    await using s = await setup();
+    const clock = manualClock();
+    const exchange = s.exchange({}, { margin, monotonic: clock.monotonic });
+    const subject = await s.service.user('alice');
+    await exchange.token({ subject, target: orders });
+    clock.advance(250_000);
+    await exchange.token({ subject, target: orders });
+    assert.equal(s.service.counts.token, calls, String(margin));
+  }
+});

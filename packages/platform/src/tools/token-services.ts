@@ -2,6 +2,7 @@ import type { ExchangeView } from '@onbehalf/resources';
 import {
   type ActClaim,
   type ClientConfig,
+  createTokenCache,
   createTokenExchange,
   type ExchangeOutcome,
   type ForgetFilter,
@@ -27,8 +28,19 @@ export interface TokenServicesOptions {
   credentials: CredentialSource;
   platform: PlatformIdentity;
   installation: string;
+  settings?: ExchangeSettings;
   /** Called for every outcome, cached ones included, in the async context of the call that asked. */
   onView: (view: ExchangeView) => void;
+}
+
+/** The section `tokenExchange` of the configuration. Times in milliseconds. */
+export interface ExchangeSettings {
+  /** For each token service. */
+  cacheEntries: number;
+  tryTimeout: number;
+  timeout: number;
+  safetyMargin: number;
+  revoke: boolean;
 }
 
 export interface TokenServices {
@@ -41,7 +53,7 @@ export interface TokenServices {
 
 /** One exchange client per TokenService and version of its resource. Its hooks withhold a token that was not audited. */
 export function createTokenServices(options: TokenServicesOptions): TokenServices {
-  const { registry, platform } = options;
+  const { registry, platform, settings } = options;
   const built = new Map<string, { version: string; exchange: TokenExchange; embedded: boolean }>();
   /** The embedded service has aliases; one exchange client serves them all. */
   const own = (service: TokenService) => service.spec.issuer === platform.publicUrl;
@@ -74,6 +86,12 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
       tokenService: config,
       installation: options.installation,
       workload: platform.workload,
+      ...(settings && {
+        cache: createTokenCache({ max: settings.cacheEntries }),
+        timeouts: { attempt: settings.tryTimeout, total: settings.timeout },
+        margin: settings.safetyMargin / 1_000,
+        revoke: settings.revoke,
+      }),
       fetch: embedded ? platform.fetch : (options.egress.fetch as typeof fetch),
       hooks: {
         onOutcome: async (outcome) => {
