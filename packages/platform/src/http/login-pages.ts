@@ -6,6 +6,8 @@ import type { Services } from './services.ts';
 
 const CALLBACK = /^\/login\/callback(?:\/([a-z0-9-]{1,63}))?$/;
 
+const PATHS: ReadonlySet<string> = new Set(['/login', '/login/cli', '/login/issuers']);
+
 /** The console's sign-in: `/login` sends the browser to an issuer, `/login/callback` (and below, for others) takes the code. */
 export function loginPages(
   services: Services,
@@ -14,7 +16,17 @@ export function loginPages(
   const { sessions } = identity;
 
   async function begin(url: string, response: ServerResponse): Promise<void> {
-    const query = new URL(url, config.publicUrl).searchParams;
+    const { pathname, searchParams: query } = new URL(url, config.publicUrl);
+    if (pathname === '/login/issuers') {
+      const items = sessions.issuers();
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ items }));
+      return;
+    }
+    if (pathname === '/login/cli') {
+      const { location, setCookie } = await sessions.beginNative(query);
+      response.writeHead(302, { location, 'set-cookie': setCookie }).end();
+      return;
+    }
     const returnTo = query.get('returnTo') ?? undefined;
     const known = sessions.issuers();
     const issuer = query.get('issuer') ?? (known.length === 1 ? known[0]?.name : undefined);
@@ -35,7 +47,7 @@ export function loginPages(
 
   async function complete(url: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const done = await sessions.callback(url, request.headers.cookie);
-    await noteSubjectToken(services, done.issuer, done.subjectToken);
+    if (done.issuer && done.subjectToken) await noteSubjectToken(services, done.issuer, done.subjectToken);
     response.writeHead(302, { location: done.location, 'set-cookie': done.setCookie }).end();
   }
 
@@ -43,7 +55,7 @@ export function loginPages(
     const url = request.url ?? '/';
     const path = url.split('?')[0] ?? '';
     const callback = CALLBACK.exec(path);
-    if (path !== '/login' && callback === null) return false;
+    if (!PATHS.has(path) && callback === null) return false;
     const headers = { ...securityHeaders(services, 'console'), 'cache-control': 'no-store' };
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (request.method !== 'GET') {
@@ -52,7 +64,7 @@ export function loginPages(
     }
     // The cookies belong to one host name: the public one.
     if (request.headers.host !== new URL(config.publicUrl).host) {
-      response.writeHead(302, { location: `${config.publicUrl}${path === '/login' ? url : '/login'}` }).end();
+      response.writeHead(302, { location: `${config.publicUrl}${callback === null ? url : '/login'}` }).end();
       return true;
     }
     try {

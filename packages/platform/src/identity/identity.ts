@@ -9,6 +9,8 @@ import { metadata } from './issuer/metadata.ts';
 import { CLI, CONSOLE, createProvider } from './issuer/provider.ts';
 import { BACKCHANNEL, createBackchannelLogout } from './login/backchannel-logout.ts';
 import { createLoginLinks } from './login/link.ts';
+import { createLogins } from './login/logins.ts';
+import { createNativeLogins } from './login/native-logins.ts';
 import { ownLogin } from './login/own-login.ts';
 import { createLoginSessions } from './login/sessions.ts';
 import { createSignIn } from './login/sign-in.ts';
@@ -98,24 +100,27 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
       case '/.well-known/openid-configuration':
       case '/.well-known/oauth-authorization-server':
         return get ? json(200, about, { 'cache-control': 'public, max-age=300' }) : undefined;
+      case '/login/cli/token':
+      case '/login/cli/revoke':
+        return native.respond(request);
       default:
         return BACKCHANNEL.test(request.url) ? backchannelLogout(request) : tokenService.respond(request);
     }
   }
 
   const links = createLoginLinks({ ...shared, provider, principals });
-  const sessions = createLoginSessions({
-    ...shared,
-    sources: loginSources({
-      ...{ publicUrl: issuer, egress, principals, now, verifier: doors },
-      own: ownLogin({
-        ...{ issuer, verifier: own, fetch, now },
-        endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
-      }),
-      hasPeople: () => principals.has(issuer),
-      others: options.loginIssuers ?? (() => []),
+  const sources = loginSources({
+    ...{ publicUrl: issuer, egress, principals, now, verifier: doors },
+    own: ownLogin({
+      ...{ issuer, verifier: own, fetch, now },
+      endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
     }),
+    hasPeople: () => principals.has(issuer),
+    others: options.loginIssuers ?? (() => []),
   });
+  const logins = createLogins({ ...shared, sources });
+  const native = createNativeLogins({ ...shared, logins });
+  const sessions = createLoginSessions({ ...shared, sources, logins, native });
   const backchannelLogout = createBackchannelLogout({
     ...shared,
     verifier: doors,

@@ -20,7 +20,7 @@ export interface RoutesOptions {
 }
 
 const PROGRAMS =
-  /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
+  /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|login\/cli\/(token|revoke)$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
 const OURS = /^\/(oidc\/|login\/(link|assets|sign-in)(\/|$))/;
 
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */

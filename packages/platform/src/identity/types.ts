@@ -126,9 +126,9 @@ export interface SubjectTokenFacts {
 export interface CompletedSignIn {
   setCookie: string[];
   location: string;
-  /** Name of the TrustedIssuer. */
-  issuer: string;
-  subjectToken: SubjectTokenFacts;
+  /** Name of the TrustedIssuer. None where the command line was sent a refusal. */
+  issuer?: string;
+  subjectToken?: SubjectTokenFacts;
 }
 
 /** The console's logins: tokens stay here, the browser holds a cookie that means nothing elsewhere. */
@@ -141,6 +141,8 @@ export interface LoginSessions {
    * `/ui/` by default. @throws IdentityError `login_unavailable`
    */
   begin(returnTo?: string, issuer?: string): Promise<{ location: string; setCookie: string }>;
+  /** The same for the command line, by its query (RFC 6749 section 4.1.1) with the name of the issuer in `issuer`. */
+  beginNative(query: URLSearchParams): Promise<{ location: string; setCookie: string }>;
   /**
    * `cookies`: the request's Cookie header. @throws IdentityError `login_failed`, `login_refused`,
    * `login_unavailable`, `login_unusable`

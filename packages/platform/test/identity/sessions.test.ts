@@ -3,10 +3,22 @@ import { test } from 'node:test';
 import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
+import { createLogins } from '../../src/identity/login/logins.ts';
+import { createNativeLogins } from '../../src/identity/login/native-logins.ts';
 import { ownLogin } from '../../src/identity/login/own-login.ts';
 import { createLoginSessions } from '../../src/identity/login/sessions.ts';
+import type { LoginSources } from '../../src/identity/login/sources.ts';
 import { exchange } from './exchange-fixture.ts';
 import { type IdentityFixture, identityFixture, ORDERS } from './fixture.ts';
+
+function sessionsOf(f: IdentityFixture, sources: LoginSources) {
+  const shared = { ...{ issuer: f.publicUrl, store: f.store, vault: f.vault, audit: f.audit, now: f.now }, sources };
+  const logins = createLogins(shared);
+  return createLoginSessions({
+    ...{ ...shared, logins, native: createNativeLogins({ ...shared, logins }) },
+    ...{ cookiePrefix: f.identity.sessions.cookieName, secureCookies: false },
+  });
+}
 
 /** Nobody signs in anywhere else. */
 function onlySource(o: Parameters<typeof ownLogin>[0]) {
@@ -116,16 +128,14 @@ test('P6 a refresh answer with another subject ends the login', async () => {
     now: f.now,
   });
   const ended: string[] = [];
-  const sessions = createLoginSessions({
-    ...{ store: f.store, vault: f.vault, audit: f.audit, now: f.now },
-    cookiePrefix: f.identity.sessions.cookieName,
-    secureCookies: false,
-    sources: onlySource({
+  const sessions = sessionsOf(
+    f,
+    onlySource({
       ...{ issuer: f.publicUrl, verifier, now: f.now },
       endLogin: async (token) => void ended.push(token.reveal()),
       fetch: async () => Response.json({ access_token: other, refresh_token: 'their refresh token', expires_in: 600 }),
     }),
-  });
+  );
   assert.equal((await sessions.authenticate(cookie))?.principal.subject, 'alice');
   f.clock.ahead = 545_000;
   assert.equal(await sessions.authenticate(cookie), undefined);
@@ -205,11 +215,9 @@ test('P7 a refresh that another replica has made meanwhile is taken over', async
   const { cookie } = await consoleLogin(f, 'alice');
   const { principals } = f.identity;
   const verifier = createVerifier({ issuers: () => [f.identity.issuerConfig()], principals, now: f.now });
-  const slow = createLoginSessions({
-    ...{ store: f.store, vault: f.vault, audit: f.audit, now: f.now },
-    cookiePrefix: f.identity.sessions.cookieName,
-    secureCookies: false,
-    sources: onlySource({
+  const slow = sessionsOf(
+    f,
+    onlySource({
       ...{ issuer: f.publicUrl, verifier, now: f.now },
       endLogin: async () => undefined,
       async fetch() {
@@ -219,7 +227,7 @@ test('P7 a refresh that another replica has made meanwhile is taken over', async
         return Response.json({ access_token: token, refresh_token: 'of the slower one', expires_in: 600 });
       },
     }),
-  });
+  );
   f.clock.ahead = 545_000;
   const mine = (await (await slow.authenticate(cookie))?.subject.current())?.token.reveal();
   const stored = (await (await f.identity.sessions.authenticate(cookie))?.subject.current())?.token.reveal();

@@ -1,6 +1,6 @@
 import type { Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import type { AuditBody, LoginSessionRow, Store } from '../../store/index.ts';
+import type { AuditBody, CommitUnit, LoginSessionRow, Store } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
 
 /** The tokens of one login. Sealed as one value. */
@@ -39,6 +39,9 @@ export interface Login {
   expiresAt: number;
   fence: number;
 }
+
+/** What else ends with a login, in the same unit. */
+export type Ending = Pick<CommitUnit, 'statements' | 'changes'>;
 
 export const REFRESHED_ELSEWHERE = 'login_refreshed';
 
@@ -93,8 +96,13 @@ export function loginRows({ store, vault, now }: { store: Store; vault: Vault; n
         .where('fence', '=', fence);
       await store.commit({ statements: [{ query: query.compile(), expect: 1, conflict: REFRESHED_ELSEWHERE }] });
     },
-    async remove({ idHash }: Pick<Login, 'idHash'>, line: AuditBody): Promise<void> {
-      await store.commit({ ...removal([idHash]), audit: [line] });
+    async remove({ idHash }: Pick<Login, 'idHash'>, line: AuditBody, also?: Ending): Promise<void> {
+      const { statements, changes } = removal([idHash]);
+      await store.commit({
+        statements: [...statements, ...(also?.statements ?? [])],
+        changes: [...changes, ...(also?.changes ?? [])],
+        audit: [line],
+      });
     },
     /** The ids of one person's logins, or of one `sid` of an issuer. */
     async ids({ issuer, ...which }: { issuer: string; sid: string } | { issuer: string; subject: string }) {

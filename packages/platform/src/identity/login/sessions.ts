@@ -2,28 +2,26 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { AccessError, type Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { type SubjectSource, TokenExchangeError } from '@onbehalf/token-exchange';
-import type { Audit } from '../../audit/index.ts';
-import { type Store, StoreError } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
 import { IdentityError } from '../error.ts';
 import { hashOf } from '../issuer/adapter.ts';
 import { ACCESS_TOKEN } from '../token-service/subject.ts';
 import type { LoginSession, LoginSessions } from '../types.ts';
 import { cookieOf, localPath } from './browser.ts';
-import { type Login, loginRows, REFRESHED_ELSEWHERE } from './session-rows.ts';
+import { type Logins, newLogin } from './logins.ts';
+import { type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
+import type { LoginTokens } from './session-rows.ts';
 import type { BegunSignIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
 
 const SIGN_IN_LIFE = 600_000;
-/** A login that is not used for this long is over. */
-const IDLE = 7 * 24 * 3_600_000;
 
 export interface SessionsOptions {
   cookiePrefix: string;
   secureCookies: boolean;
-  store: Store;
   vault: Vault;
-  audit: Audit;
+  logins: Logins;
+  native: NativeLogins;
   sources: LoginSources;
   now: () => number;
 }
@@ -37,14 +35,15 @@ interface SignIn extends BegunSignIn {
   /** Name of the issuer. */
   source: string;
   returnTo: string;
+  /** The command line waits for it, and no cookie is set. */
+  native?: NativeRequest;
   expiresAt: number;
 }
 
 /** Backend for frontend: the browser has a cookie, the tokens stay here. */
 export function createLoginSessions(o: SessionsOptions): SessionsRoom {
-  const { sources, vault, audit, now } = o;
-  const rows = loginRows(o);
-  const renewing = new Map<string, Promise<Login | undefined>>();
+  const { logins, native, sources, vault, now } = o;
+  const { rows, line, fresh, end } = logins;
   const host = o.secureCookies ? '__Host-' : '';
   const cookieName = `${host}${o.cookiePrefix}`;
   const signInCookie = `${host}${o.cookiePrefix}_begin`;
@@ -59,65 +58,6 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
       ...(seconds === undefined ? [] : [`Max-Age=${seconds}`]),
     ].join('; ');
   const csrfOf = (idHash: string) => createHmac('sha256', csrfKey).update(idHash).digest('base64url');
-  const line = (
-    { issuer: iss, subject, sid }: Pick<Login, 'issuer' | 'subject' | 'sid'>,
-    outcome: string,
-    reason?: string,
-  ) =>
-    audit.line({
-      type: 'login',
-      phase: 'single',
-      principal: { issuer: iss, subject, ...(sid !== undefined && { sid }) },
-      outcome,
-      ...(reason !== undefined && { reason }),
-    });
-
-  async function end(login: Login, reason: string): Promise<void> {
-    await rows.remove(login, line(login, 'signed out', reason));
-    await sources.of(login.issuer)?.end(login.tokens);
-  }
-
-  /** One request for each login, however many ask at once. The new refresh token is stored before anything uses it. */
-  function renewed(login: Login): Promise<Login | undefined> {
-    const known = renewing.get(login.idHash);
-    if (known !== undefined) return known;
-    const work = renew(login.idHash).finally(() => renewing.delete(login.idHash));
-    renewing.set(login.idHash, work);
-    return work;
-  }
-
-  async function renew(idHash: string): Promise<Login | undefined> {
-    // Read again under the lock: whoever was here before may have renewed it.
-    const login = await rows.find(idHash);
-    if (login === undefined || login.tokens.renewAt > now()) return login;
-    const answer = (await sources.of(login.issuer)?.renew(login.tokens)) ?? { failed: 'unavailable' };
-    if ('failed' in answer) {
-      if (answer.failed === 'unavailable') return login;
-      // One that was never to be renewed is used to its end.
-      if (login.tokens.refreshToken === undefined && login.tokens.expiresAt > now()) return login;
-      await end(login, 'refused by the issuer');
-      return undefined;
-    }
-    const { issuer, subject } = answer.who;
-    if (issuer !== login.issuer || subject !== login.subject) {
-      await end({ ...login, tokens: answer.tokens }, 'another subject in the refreshed token');
-      return undefined;
-    }
-    const expiresAt = now() + IDLE;
-    try {
-      await rows.replace(login, answer.tokens, expiresAt);
-    } catch (error) {
-      if (error instanceof StoreError && error.conflict === REFRESHED_ELSEWHERE) return rows.find(idHash);
-      throw error;
-    }
-    return { ...login, tokens: answer.tokens, expiresAt, fence: login.fence + 1 };
-  }
-
-  async function fresh(idHash: string): Promise<Login | undefined> {
-    const login = await rows.find(idHash);
-    return login !== undefined && login.tokens.renewAt <= now() ? renewed(login) : login;
-  }
-
   function subjectOf(principal: Principal, idHash: string): SubjectSource {
     return {
       principal: { issuer: principal.issuer, subject: principal.subject },
@@ -150,24 +90,22 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
     }
   }
 
+  async function start(to: Pick<SignIn, 'returnTo' | 'native'>, issuer: string | undefined) {
+    const source = sources.named(issuer);
+    if (source === undefined) throw new IdentityError('login_failed', 'nobody signs in at an issuer of that name');
+    const random = () => randomBytes(32).toString('base64url');
+    const begun: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
+    const signIn: SignIn = { ...begun, ...to, source: source.name, expiresAt: now() + SIGN_IN_LIFE };
+    const location = await source.authorize(begun);
+    const sealed = vault.sealInline(signInPlace, SecretValue.of(JSON.stringify(signIn)));
+    return { location, setCookie: cookie(signInCookie, sealed, SIGN_IN_LIFE / 1000) };
+  }
+
   return {
     cookieName,
     issuers: sources.list,
-    async begin(returnTo, issuer) {
-      const source = sources.named(issuer);
-      if (source === undefined) throw new IdentityError('login_failed', 'nobody signs in at an issuer of that name');
-      const random = () => randomBytes(32).toString('base64url');
-      const begun: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
-      const signIn: SignIn = {
-        ...begun,
-        source: source.name,
-        returnTo: localPath(returnTo),
-        expiresAt: now() + SIGN_IN_LIFE,
-      };
-      const location = await source.authorize(begun);
-      const sealed = vault.sealInline(signInPlace, SecretValue.of(JSON.stringify(signIn)));
-      return { location, setCookie: cookie(signInCookie, sealed, SIGN_IN_LIFE / 1000) };
-    },
+    begin: (returnTo, issuer) => start({ returnTo: localPath(returnTo) }, issuer),
+    beginNative: async (query) => start({ returnTo: '/ui/', native: nativeRequest(query) }, query.get('issuer') ?? ''),
     async callback(address, cookies) {
       const failed = (why: string) => new IdentityError('login_failed', why);
       const sealed = cookieOf(cookies, signInCookie);
@@ -177,21 +115,27 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
       const url = new URL(address, 'http://callback.invalid');
       if (signIn === undefined || signIn.expiresAt <= now() || source?.callback !== url.pathname)
         throw failed('the answer is not to this sign-in');
-      const { tokens, who, sid } = await source.redeem(url, signIn);
+      const begun = cookie(signInCookie, '', 0);
+      const about = ({ accessToken, expiresAt }: LoginTokens) => ({
+        issuer: source.name,
+        subjectToken: { audience: audienceOf(accessToken), lifetime: expiresAt - now() },
+      });
+      if (signIn.native !== undefined) {
+        const { native: request } = signIn;
+        const signedIn = await source.redeem(url, signIn).catch((error: unknown) => refusedNative(request, error));
+        if (typeof signedIn === 'string') return { setCookie: [begun], location: signedIn };
+        const location = await native.issue(signedIn, request);
+        return { setCookie: [begun], location, ...about(signedIn.tokens) };
+      }
+      const signedIn = await source.redeem(url, signIn);
       // A new id at each login: one that was there before is worth nothing.
       const previous = cookieOf(cookies, cookieName);
       const before = previous === undefined ? undefined : await rows.find(hashOf(previous));
       if (before !== undefined) await rows.remove(before, line(before, 'signed out', 'signed in again'));
       const id = randomBytes(32).toString('base64url');
-      const { issuer, subject } = who;
-      const login = { idHash: hashOf(id), sid, issuer, subject, tokens, expiresAt: now() + IDLE };
+      const login = newLogin(hashOf(id), signedIn, now());
       await rows.insert(login, hashOf(csrfOf(login.idHash)), line(login, 'console session'));
-      return {
-        setCookie: [cookie(cookieName, id), cookie(signInCookie, '', 0)],
-        location: signIn.returnTo,
-        issuer: source.name,
-        subjectToken: { audience: audienceOf(tokens.accessToken), lifetime: tokens.expiresAt - now() },
-      };
+      return { setCookie: [cookie(cookieName, id), begun], location: signIn.returnTo, ...about(signedIn.tokens) };
     },
     authenticate: (value) => byHash(hashOf(value.reveal())),
     async logout(value) {

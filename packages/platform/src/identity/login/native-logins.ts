@@ -1,0 +1,185 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { SecretValue } from '@onbehalf/secret-value';
+import { type Store, StoreError, type TicketRow } from '../../store/index.ts';
+import type { Vault } from '../../vault/index.ts';
+import { IdentityError } from '../error.ts';
+import { hashOf } from '../issuer/adapter.ts';
+import { denial } from '../revocation.ts';
+import { errorAnswer, TokenError } from '../token-service/errors.ts';
+import { type Form, parseForm, required } from '../token-service/form.ts';
+import { json, type WireRequest, type WireResponse } from '../wire.ts';
+import { type Logins, newLogin } from './logins.ts';
+import type { Ending, Login } from './session-rows.ts';
+import type { SignedIn } from './source.ts';
+
+const CODE_LIFE = 60_000;
+const USED = 'native_code_used';
+const codePlace = { kind: 'SignIn', uid: 'native', field: 'code' };
+
+/** What the command line asks for, to the letter that its answer needs (RFC 6749 section 4.1.1, RFC 7636 section 4.3). */
+export interface NativeRequest {
+  redirectUri: string;
+  state: string;
+  challenge: string;
+}
+
+interface Code {
+  /** The login's id, which nothing else holds. */
+  id: string;
+  challenge: string;
+  redirectUri: string;
+}
+
+export interface NativeLogins {
+  /** Where the browser goes with a code for this login. */
+  issue(signedIn: SignedIn, request: NativeRequest): Promise<string>;
+  /** Answers `/login/cli/token` and `/login/cli/revoke`. */
+  respond(request: WireRequest): Promise<WireResponse>;
+}
+
+/** @throws IdentityError `login_failed` */
+export function nativeRequest(query: URLSearchParams): NativeRequest {
+  const redirectUri = query.get('redirect_uri') ?? '';
+  const state = query.get('state') ?? '';
+  const challenge = query.get('code_challenge') ?? '';
+  const good =
+    // RFC 8252 section 7.3: an address of this machine, whatever the port.
+    /^http:\/\/(127\.0\.0\.1|\[::1\]):\d{1,5}\/callback$/.test(redirectUri) &&
+    query.get('response_type') === 'code' &&
+    query.get('code_challenge_method') === 'S256' &&
+    /^[\w-]{43}$/.test(challenge) &&
+    /^[\w-]{16,200}$/.test(state);
+  if (!good) throw new IdentityError('login_failed', 'the command line asks for a sign-in in a form that is not known');
+  return { redirectUri, state, challenge };
+}
+
+/** Where the browser goes when there is no login: the command line is told, and says why. */
+export function refusedNative({ redirectUri, state }: NativeRequest, error: unknown): string {
+  const known = error instanceof IdentityError;
+  const code = known && error.code === 'login_refused' ? 'access_denied' : 'server_error';
+  const why = known ? error.message : 'the sign-in was not completed';
+  return `${redirectUri}?${new URLSearchParams({ error: code, error_description: why, state })}`;
+}
+
+/**
+ * Sign-in of the command line at another issuer. Its client there is confidential, so the server takes the code, keeps
+ * the refresh token, and hands out access tokens: the command line holds an id that is worth nothing elsewhere.
+ */
+export function createNativeLogins(o: {
+  issuer: string;
+  store: Store;
+  vault: Vault;
+  logins: Logins;
+  now: () => number;
+}): NativeLogins {
+  const { store, vault, logins, now } = o;
+  const { rows, line, fresh, end } = logins;
+  const { builder } = store;
+  // Not the hash that a cookie would be looked up by.
+  const hashOfId = (id: string) => hashOf(`cli ${id}`);
+  const invalid = (check: string, says: string) => new TokenError('invalid_grant', check, says);
+
+  async function redeem(form: Form): Promise<{ login: Login; id: string }> {
+    const code = hashOf(required(form, 'code'));
+    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
+    const [row] = await store.read<TicketRow>(select.compile());
+    const kept = row && openCode(row.payload);
+    if (kept === undefined) throw invalid('code_known', 'the code is not known');
+    const once = builder.updateTable('tickets').set({ used_at: now() }).where('hash', '=', code);
+    const use = once.where('used_at', 'is', null).where('expires_at', '>', now());
+    try {
+      await store.commit({ statements: [{ query: use.compile(), expect: 1, conflict: USED }] });
+    } catch (error) {
+      if (!(error instanceof StoreError && error.conflict === USED)) throw error;
+      // RFC 6749 section 4.1.2: whoever was first may have been the thief.
+      const login = await rows.find(hashOfId(kept.id));
+      if (login !== undefined) await stop(login, 'its code was used twice, or late');
+      throw invalid('code_once', 'the code was used before, or is too old');
+    }
+    const proof = hash('sha256', required(form, 'code_verifier'), 'base64url');
+    const same = timingSafeEqual(Buffer.from(proof), Buffer.from(kept.challenge));
+    const login = await fresh(hashOfId(kept.id));
+    if (login === undefined || !same || form.get('redirect_uri') !== kept.redirectUri) {
+      if (login !== undefined) await stop(login, 'its code was not for who used it');
+      throw invalid('code_of_client', 'the code is for another request');
+    }
+    return { login, id: kept.id };
+  }
+
+  async function token(form: Form): Promise<WireResponse> {
+    const grant = required(form, 'grant_type');
+    if (form.get('client_id') !== 'cli')
+      throw new TokenError('invalid_client', 'client_known', 'the client is not known');
+    if (grant !== 'authorization_code' && grant !== 'refresh_token')
+      throw new TokenError('unsupported_grant_type', 'grant_known', 'the grant is not one of this endpoint');
+    const id = grant === 'refresh_token' ? required(form, 'refresh_token') : '';
+    const known = grant === 'refresh_token' ? { login: await fresh(hashOfId(id)), id } : await redeem(form);
+    const { accessToken, expiresAt = 0 } = known.login?.tokens ?? {};
+    if (expiresAt <= now()) throw invalid('login_lives', 'the sign-in has ended');
+    return json(200, {
+      access_token: accessToken,
+      token_type: 'Bearer',
+      expires_in: Math.floor((expiresAt - now()) / 1000),
+      refresh_token: known.id,
+    });
+  }
+
+  /** The access token is with the command line: it is refused from now on, and what was exchanged for it is dropped. */
+  const stop = (login: Login, reason: string) => end(login, reason, withdrawal(login));
+
+  function withdrawal({ issuer, sid, tokens }: Login): Ending {
+    const { jti } = claimsOf(tokens.accessToken);
+    const denied =
+      jti === undefined ? [] : [denial(store, { issuer, claim: 'jti', value: jti, until: tokens.expiresAt })];
+    return {
+      statements: denied.flatMap(({ statements }) => statements),
+      changes: [
+        ...denied.flatMap(({ changes }) => changes),
+        ...(sid === undefined ? [] : [{ kind: 'LoginSession', key: sid, op: 'delete' as const }]),
+      ],
+    };
+  }
+
+  /** RFC 7009 section 2.2: also of a token that nobody knows. */
+  async function revoke(form: Form): Promise<WireResponse> {
+    const login = await rows.find(hashOfId(required(form, 'token')));
+    if (login !== undefined) await stop(login, 'asked for');
+    return json(200, {});
+  }
+
+  function openCode(payload: string): Code | undefined {
+    try {
+      return JSON.parse(vault.openInline(codePlace, payload).reveal()) as Code;
+    } catch {
+      return undefined;
+    }
+  }
+
+  return {
+    async issue(signedIn, { redirectUri, state, challenge }) {
+      const id = randomBytes(32).toString('base64url');
+      const code = randomBytes(32).toString('base64url');
+      const login = newLogin(hashOfId(id), signedIn, now());
+      await rows.insert(login, '', line(login, 'command line session'));
+      const sealed = vault.sealInline(codePlace, SecretValue.of(JSON.stringify({ id, challenge, redirectUri })));
+      const row = { hash: hashOf(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
+      await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
+      return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
+    },
+    async respond(request) {
+      try {
+        const form = parseForm(request);
+        return await (request.url === '/login/cli/revoke' ? revoke(form) : token(form));
+      } catch (error) {
+        if (error instanceof TokenError) return errorAnswer(error, false);
+        throw error;
+      }
+    },
+  };
+}
+
+/** Of a token that was verified before; an opaque one has none. */
+function claimsOf(token: string): { jti?: string } {
+  const payload = token.split('.')[1];
+  return payload === undefined ? {} : JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+}
