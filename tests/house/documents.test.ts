@@ -9,7 +9,7 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 
 test('the reference pages say what the code says', () => {
   for (const [path, text] of Object.entries(referencePages()))
-    assert.equal(read(path), text, `${path}: run tools/reference.ts`);
+    assert.equal(read(path), text, `${path}: npm run reference`);
 });
 
 test('the README is short, shows both commands and one picture, and every link leads somewhere', () => {
