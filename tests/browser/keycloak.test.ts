@@ -9,6 +9,7 @@ import { hasKeycloak, type RunningKeycloak, setUpKeycloak, startKeycloak } from 
 import { realmOf, type SeenAtServers, startOurServer } from '../e2e/keycloak-world.ts';
 import { freePort, type World } from '../e2e/world.ts';
 import { ask, launch, type Visitor, visit, withoutChromium } from './browser.ts';
+import { startCli } from './command-line.ts';
 
 const REALM = join(import.meta.dirname, '..', '..', 'examples', 'keycloak', 'realm.json');
 const ALICE = '11111111-1111-4111-8111-111111111111';
@@ -222,6 +223,41 @@ describe('sign-in at Keycloak in a browser', { skip: withoutChromium || withoutK
     assert.equal((await sessionsOf(BOB)).length, 0);
     assert.equal((await sessionsOf(ALICE)).length, others);
     await signIn(bob, 'bob');
+  });
+
+  test('the command line signs in at Keycloak through the server, runs the doctor, and signs out', async () => {
+    await world.apply(`
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: alice-reads}
+spec: {to: {principal: {issuer: "${keycloak.url}/realms/office", subject: ${ALICE}}}, on: {namespace: default}, verbs: [read]}
+`);
+    const cli = (words: string[]) => startCli(words, { ONBEHALF_URL: world.url, XDG_CONFIG_HOME: dir });
+    const login = cli(['login', '--no-browser']);
+    const address = await login.printed(/^ {2}(http\S+)$/m);
+    const visitor = await visit(browser);
+    const { page } = visitor;
+    await page.goto(address);
+    await page.waitForURL(`${keycloak.url}/realms/office/**`);
+    await page.locator('#username').fill('alice');
+    await page.locator('#password').fill('alice-password');
+    await page.locator('#kc-login').click();
+    await page.getByText('You are signed in').waitFor();
+    assert.deepEqual(await visitor.context.cookies(world.url), [], 'the browser is not signed in at the server');
+    await visitor.context.close();
+    const done = await login.ended;
+    assert.deepEqual([done.code, done.stdout.includes('(REGULAR)')], [0, true], done.stderr);
+    assert.match((await cli(['whoami']).ended).stdout, new RegExp(`${ALICE}.+${keycloak.url}/realms/office`));
+    const doctor = await cli(['doctor', 'token-service', 'keycloak', '--agent', 'assistant', '-o', 'json']).ended;
+    assert.equal(doctor.code, 1, doctor.stderr);
+    const { items: trials } = JSON.parse(doctor.stdout) as { items: { server: string; trial: { ok: boolean } }[] };
+    assert.deepEqual(trials.map(({ server, trial }) => [server, trial.ok]).sort(), [
+      ['hr', true],
+      ['orders', true],
+      ['payroll', false],
+    ]);
+    assert.equal((await cli(['logout']).ended).code, 0);
+    assert.equal((await cli(['whoami']).ended).code, 3);
   });
 
   test('a mapper that is missing is named at the TrustedIssuer, and said to the person', async () => {

@@ -256,6 +256,7 @@ describe('how a client proves who it is, at a real Keycloak', {
     }
     await writeFile(path, await cluster.token('https://kubernetes.default.svc'));
     await assert.rejects(ask(exchangeWith(pod(path))), {
+      code: 'invalid_client',
       actBy: 'administrator',
       serviceError: { status: 400, error: 'invalid_client', description: 'Invalid token audience' },
     });

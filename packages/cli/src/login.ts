@@ -8,6 +8,9 @@ import { readLogin, removeLogin, tokenFile, withLock, writeLogin } from './token
 
 const WAIT_MS = 300_000;
 const SCOPE = 'openid offline_access';
+/** Name of the server's own issuer. */
+const OWN = 'onbehalf';
+const DNS_LABEL = /^[a-z0-9-]{1,63}$/;
 
 interface Discovery {
   issuer: string;
@@ -41,9 +44,55 @@ export async function discover(io: Io, server: string): Promise<Discovery> {
   return found as Discovery;
 }
 
-/** Signs in by authorization code with PKCE over a loopback redirect (RFC 8252 section 7.3), as the client `cli`. */
-export async function login(io: Io, server: string, show: (address: string) => void): Promise<void> {
-  const found = await discover(io, server);
+/** Where people of this server have their accounts. A server that does not say has its own only. */
+async function issuersOf(io: Io, server: string): Promise<string[]> {
+  const init = {
+    method: 'GET',
+    headers: { accept: 'application/json' },
+    redirect: 'error',
+    credentials: 'omit',
+    signal: AbortSignal.any([io.signal, AbortSignal.timeout(20_000)]),
+  } as const;
+  const response = await io.fetch(`${server}/login/issuers`, init).catch(() => undefined);
+  const body = (response?.ok ? await response.json().catch(() => ({})) : {}) as { items?: { name?: unknown }[] };
+  const names = (body.items ?? []).flatMap(({ name }) =>
+    typeof name === 'string' && DNS_LABEL.test(name) ? name : [],
+  );
+  return names.length > 0 ? names : [OWN];
+}
+
+/** The one that was asked for, else the server itself, else the only other one. */
+async function chooseIssuer(io: Io, server: string, wanted: string | undefined): Promise<string> {
+  const names = await issuersOf(io, server);
+  const other = (name: string) => `onbehalf login --issuer ${name}`;
+  if (wanted !== undefined && !names.includes(wanted))
+    throw new CliError('not_found', `nobody signs in at an issuer ${wanted} here`, names.map(other).join(', or '));
+  if (wanted !== undefined) return wanted;
+  const [first = OWN, ...more] = names;
+  if (first !== OWN && more.length > 0)
+    throw new CliError('usage', `say where your account is: ${names.join(', ')}`, names.map(other).join(', or '));
+  return first;
+}
+
+/** The server's own issuer, or what stands at the server for another one, whose client secret it keeps. */
+function endpointsFor(found: Discovery, server: string, issuer: string): Discovery {
+  if (issuer === OWN) return found;
+  const at = (path: string) => `${server}/login/cli${path}`;
+  return {
+    issuer: found.issuer,
+    authorization_endpoint: at(`?${new URLSearchParams({ issuer })}`),
+    token_endpoint: at('/token'),
+    revocation_endpoint: at('/revoke'),
+  };
+}
+
+/**
+ * Signs in by authorization code with PKCE over a loopback redirect (RFC 8252 section 7.3), as the client `cli`.
+ * `issuer`: the name of a TrustedIssuer with a sign-in, or `onbehalf` for the server itself.
+ */
+export async function login(io: Io, server: string, show: (address: string) => void, issuer?: string): Promise<void> {
+  const own = await discover(io, server);
+  const found = endpointsFor(own, server, await chooseIssuer(io, server, issuer));
   const verifier = randomBytes(32).toString('base64url');
   const state = randomBytes(16).toString('base64url');
   const resource = `${found.issuer.replace(/\/$/, '')}/api`;

@@ -20,6 +20,12 @@ export const REFUSALS: readonly (readonly [ProfileName, what: string, Refusal, T
   ['keycloak', 'a requester outside the subject token', { error: 'access_denied', status: 403 }, 'unauthorized_client'],
   ['keycloak', 'a wrong secret', { error: 'unauthorized_client', status: 401 }, 'invalid_client'],
   ['keycloak', 'a bad assertion', { error: 'invalid_client' }, 'invalid_client'],
+  [
+    'keycloak',
+    'an assertion for another audience',
+    { error: 'invalid_client', description: 'Invalid token audience' },
+    'invalid_client',
+  ],
   ['keycloak', 'an unknown scope', { error: 'invalid_scope' }, 'invalid_scope'],
   [
     'entra-obo',

@@ -5,6 +5,7 @@ import { oneLine } from '../terminal.ts';
 
 interface Options {
   browser: boolean;
+  issuer?: string;
 }
 
 export const registerLogin: Register = (program, act) => {
@@ -12,17 +13,19 @@ export const registerLogin: Register = (program, act) => {
     .command('login')
     .summary('sign in at a server, in a browser')
     .description('Signs in by authorization code with PKCE. The tokens are kept in a file that only you can read.')
+    .option('--issuer <name>', 'where your account is: the name of a TrustedIssuer with a sign-in')
     .option('--no-browser', 'only print the address')
-    .addHelpText('after', examples('login', 'login --server https://onbehalf.example.com', 'login --no-browser'))
+    .addHelpText('after', examples('login', 'login --issuer keycloak', 'login --no-browser'))
     .action(
-      act<Options, []>(async ({ io, globals, out, server }, { browser }) => {
+      act<Options, []>(async ({ io, globals, out, server }, { browser, issuer }) => {
         const url = serverUrl(io, globals);
-        await login(io, url, (address) => {
+        const show = (address: string) => {
           const opened = browser && io.openBrowser(address);
           io.stderr.write(
             `${opened ? 'Sign in in the browser. If none opens:' : 'Open this address and sign in:'}\n  ${address}\n`,
           );
-        });
+        };
+        await login(io, url, show, issuer);
         const me = await server().client.me();
         out.one({ server: url, issuer: me.issuer, subject: me.subject, role: me.role }, me.subject, () =>
           oneLine(`signed in at ${url} as ${me.name ?? me.subject} (${me.role})`),

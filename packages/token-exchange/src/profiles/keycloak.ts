@@ -38,7 +38,8 @@ export const keycloak: Profile = {
     const { status, error, description = '' } = failure;
     if (status === 401) return 'invalid_client';
     if (/token exchange is not enabled/i.test(description)) return 'unauthorized_client';
-    const aboutAudience = /audience/i.test(description);
+    // An assertion with the wrong `aud` is refused in words that speak of an audience too.
+    const aboutAudience = /audience/i.test(description) && !/^invalid token audience$/i.test(description);
     if (aboutAudience && (error === 'invalid_request' || error === 'invalid_client')) return 'invalid_target';
     return standardCode(failure);
   },
