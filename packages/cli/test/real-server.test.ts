@@ -108,6 +108,25 @@ describe('against the server itself', () => {
     assert.equal((await as('alice', 'auth', 'can-i', 'run', 'agent/assistant')).code, 6);
   });
 
+  test('doctor lists what the server found wrong, to those who may see it, and says so in its exit code', async () => {
+    assert.deepEqual((await as('rita', 'doctor')).code, 0);
+    const broken = `
+apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: broken}
+spec: {type: Declarative, declarative: {systemMessage: Be brief., modelConfigRef: {name: nowhere}}}
+`;
+    fine(await local(['apply', '-f', '-'], broken));
+    // The server looks a moment later.
+    let ran = await as('rita', 'doctor');
+    for (let tries = 0; ran.code === 0 && tries < 50; tries += 1) ran = await as('rita', 'doctor');
+    assert.equal(ran.code, 1);
+    assert.match(ran.stdout, /agent\/broken\s+ResolvedRefs\s+NotResolved\s+.*there is no ModelConfig default\/nowhere/);
+    assert.equal((await as('bob', 'doctor')).code, 0, 'bob may not read the agent');
+    fine(await as('rita', 'delete', 'agent/broken', '--yes'));
+    assert.match(fine(await as('rita', 'doctor')), /^$|Nothing is wrong/);
+  });
+
   test('streams: text as it is written, and every event', async () => {
     fine(await as('rita', 'grant', 'add', 'bob', 'run', 'agent/assistant'));
     assert.notEqual(fine(await as('bob', 'invoke', 'assistant', '-m', 'hello', '--stream')), '');

@@ -1,7 +1,7 @@
-import type { ExchangeTrial } from '@onbehalf/resources';
+import { alarming, type Condition, type ExchangeTrial, kindNames, kinds, type Resource } from '@onbehalf/resources';
 import { CliError, EXIT } from '../error.ts';
 import type { Column } from '../output.ts';
-import { requireAddress } from '../resource-names.ts';
+import { nameOf, requireAddress } from '../resource-names.ts';
 import { examples, type Register } from '../task.ts';
 import { oneLine } from '../terminal.ts';
 
@@ -29,11 +29,49 @@ function agentOf(claims: Record<string, unknown> | undefined): string | undefine
   return textOf(actor);
 }
 
+/** A condition that says something is wrong. */
+interface Complaint {
+  resource: Resource;
+  condition: Condition;
+}
+
+const complaintColumns: Column<Complaint>[] = [
+  { title: 'RESOURCE', value: ({ resource }) => nameOf(resource) },
+  { title: 'CONDITION', value: ({ condition }) => condition.type },
+  { title: 'REASON', value: ({ condition }) => condition.reason },
+  { title: 'WHAT TO DO', value: ({ condition }) => condition.message },
+];
+
+const isBad = ({ type, status }: Condition) => status === (alarming.has(type) ? 'True' : 'False');
+
 export const registerDoctor: Register = (program, act) => {
-  program
+  const doctor = program
     .command('doctor')
-    .summary('what is not set up right, and what to do')
-    .description('Tries what cannot be seen from the configuration alone.')
+    .summary('what is not set up right, and what to do. Exit code 1: something is not right')
+    .description(
+      'Lists what the server itself has found wrong at the resources that you may see. Its commands try what cannot be seen from the configuration alone.',
+    )
+    .addHelpText('after', examples('doctor', 'doctor -o json', 'doctor token-service keycloak'))
+    .action(
+      act<object, []>(async ({ globals, out, server, exit }) => {
+        const { client } = server();
+        const complaints: Complaint[] = [];
+        for (const kind of kindNames) {
+          const { items } = await client.list(kinds[kind].plural, { namespace: globals.namespace });
+          for (const resource of items as Resource[])
+            for (const condition of (resource.status.conditions ?? []).filter(isBad))
+              complaints.push({ resource, condition });
+        }
+        out.list(
+          complaints,
+          complaintColumns,
+          ({ resource }) => nameOf(resource),
+          'Nothing is wrong that you may see.',
+        );
+        if (complaints.length > 0) exit(EXIT.failure);
+      }),
+    );
+  doctor
     .command('token-service <name>')
     .summary('exchange once for each server that uses it. Exit code 1: something is not right')
     .description(
