@@ -1,13 +1,14 @@
 /** Measures, prints a table, and never fails: `npm run bench`, or with `--json`. */
 import { benchDecision } from './decision.ts';
 import { benchExchange } from './exchange.ts';
+import { benchExchangeMemory } from './exchange-memory.ts';
 import type { Line } from './measure.ts';
 import { benchModelLoop } from './model-loop.ts';
 import { benchStart } from './start.ts';
 import { benchStore } from './store.ts';
 
 const lines: Line[] = [];
-for (const bench of [benchExchange, benchDecision, benchModelLoop, benchStore, benchStart])
+for (const bench of [benchExchange, benchExchangeMemory, benchDecision, benchModelLoop, benchStore, benchStart])
   lines.push(...(await bench()));
 if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(lines)}\n`);
 else {

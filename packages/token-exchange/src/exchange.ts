@@ -4,7 +4,7 @@ import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
 import { checkConfiguration, targetProblem } from './configuration.ts';
 import { misconfigured, TokenExchangeError } from './errors.ts';
 import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
-import { createInspector } from './inspect.ts';
+import { createInspector, webCrypto } from './inspect.ts';
 import { unknownKeys } from './nearest.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
 import { granted, refused } from './outcome.ts';
@@ -20,6 +20,7 @@ import type {
   ClientConfig,
   Delegation,
   DelegationRequest,
+  ExchangeCrypto,
   ExchangedToken,
   ExchangeOutcome,
   ExchangeStats,
@@ -54,6 +55,8 @@ export interface TokenExchangeOptions {
   readonly hooks?: Hooks;
   /** For requests to the token service. Default: the global one. Redirects are not followed. */
   readonly fetch?: typeof fetch;
+  /** Default: WebCrypto. */
+  readonly crypto?: ExchangeCrypto;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   /** Milliseconds that never go back. */
@@ -78,6 +81,7 @@ const OPTIONS = {
   cache: 0,
   hooks: 0,
   fetch: 0,
+  crypto: 0,
   now: 0,
   monotonic: 0,
   random: 0,
@@ -149,6 +153,7 @@ class Exchange implements TokenExchange {
     const fetcher = options.fetch ?? globalThis.fetch;
     const maxLifetime = service.maxLifetime ?? 300;
     const timeout = options.timeouts?.attempt ?? 5000;
+    const crypto = options.crypto ?? webCrypto;
     this.delegation = delegation;
     this.#options = options;
     this.#service = service;
@@ -177,7 +182,8 @@ class Exchange implements TokenExchange {
       maxLifetime,
       margin: options.margin ?? MARGIN,
       endpoint: this.#endpoint,
-      inspect: createInspector(fetcher, timeout, this.#monotonic),
+      inspect: createInspector(fetcher, timeout, this.#monotonic, crypto.verify),
+      sha256: crypto.sha256,
       workload: options.workload,
       now: this.#now,
     };
@@ -380,12 +386,14 @@ class Exchange implements TokenExchange {
     const over = new AbortController();
     const late = () => over.abort(new TokenExchangeError('sts_timeout', 'the token service took too long in all'));
     const timer = setTimeout(late, this.#options.timeouts?.total ?? TOTAL);
-    const either = AbortSignal.any([cut, over.signal]);
+    const end = () => over.abort(cut.reason);
+    cut.addEventListener('abort', end);
     try {
       if (subjectEnd(call) <= this.#now()) throw subjectExpired();
-      return await waitFor(run(either), either);
+      return await waitFor(run(over.signal), over.signal);
     } finally {
       clearTimeout(timer);
+      cut.removeEventListener('abort', end);
     }
   }
 

@@ -3,7 +3,7 @@ import { compactVerify, createRemoteJWKSet, customFetch, errors, type RemoteJWKS
 import { readClaims } from './claims.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
 import { readText } from './transport.ts';
-import type { TokenClaims } from './types.ts';
+import type { ExchangeCrypto, TokenClaims } from './types.ts';
 
 /** Asymmetric only: a symmetric key would be one that both sides can sign with (RFC 8725 section 3.1). */
 const ALGORITHMS = [
@@ -20,6 +20,12 @@ const ALGORITHMS = [
   'RS512',
 ];
 
+/** Runs everywhere. Imported keys are kept by `jose`. */
+export const webCrypto: ExchangeCrypto = {
+  verify: (jws, keys, algorithms) => compactVerify(jws, keys, { algorithms: [...algorithms] }),
+  sha256: (token) => token.sha256(),
+};
+
 export type Inspect = (token: SecretValue, jwksUri: string, typ: readonly string[] | undefined) => Promise<TokenClaims>;
 
 /** Three parts mean a JWT, and one that does not verify is never treated as an opaque token instead. */
@@ -35,12 +41,17 @@ const LOOKUPS = 3;
  * Verifies signatures with the service's keys. An unknown `kid` fetches them again at once, because a rotated key may
  * sign from the moment it exists, but only a few times in 30 s.
  */
-export function createInspector(fetcher: typeof fetch, timeout: number, monotonic: () => number): Inspect {
+export function createInspector(
+  fetcher: typeof fetch,
+  timeout: number,
+  monotonic: () => number,
+  verify: ExchangeCrypto['verify'],
+): Inspect {
   const sets = new Map<string, ServiceKeys>();
   return async (token, jwksUri, typ) => {
     let keys = sets.get(jwksUri);
     if (keys === undefined) {
-      keys = new ServiceKeys(fetcher, jwksUri, timeout, monotonic);
+      keys = new ServiceKeys(fetcher, jwksUri, timeout, monotonic, verify);
       sets.set(jwksUri, keys);
     }
     const { payload, protectedHeader } = await keys.verify(token);
@@ -54,9 +65,17 @@ export function createInspector(fetcher: typeof fetch, timeout: number, monotoni
 class ServiceKeys {
   readonly #set: RemoteJWKSet;
   readonly #monotonic: () => number;
+  readonly #verify: ExchangeCrypto['verify'];
   #lookups: readonly number[] = [];
 
-  constructor(fetcher: typeof fetch, uri: string, timeout: number, monotonic: () => number) {
+  constructor(
+    fetcher: typeof fetch,
+    uri: string,
+    timeout: number,
+    monotonic: () => number,
+    verify: ExchangeCrypto['verify'],
+  ) {
+    this.#verify = verify;
     this.#set = createRemoteJWKSet(new URL(uri), {
       timeoutDuration: timeout,
       cooldownDuration: LOOKUP_WINDOW,
@@ -80,7 +99,7 @@ class ServiceKeys {
   }
 
   async #signed(token: SecretValue) {
-    const attempt = () => compactVerify(token.reveal(), this.#set, { algorithms: ALGORITHMS });
+    const attempt = () => this.#verify(token.reveal(), this.#set, ALGORITHMS);
     try {
       return await attempt();
     } catch (error) {

@@ -8,6 +8,7 @@ import { quote } from './target.ts';
 import type { TokenServiceEndpoint } from './token-service.ts';
 import type {
   Delegation,
+  ExchangeCrypto,
   ExchangedToken,
   TokenClaims,
   TokenServiceConfig,
@@ -29,6 +30,7 @@ export interface Negotiation {
   readonly margin: number;
   readonly endpoint: TokenServiceEndpoint;
   readonly inspect: Inspect;
+  readonly sha256: ExchangeCrypto['sha256'];
   readonly workload: WorkloadSource | undefined;
   readonly now: () => number;
 }
@@ -66,7 +68,7 @@ export async function negotiate(
   issued(grant);
   forgotten.throwIfAborted();
   const { claims, verification } = await lookInto(n, call, grant, jwksUri, signal);
-  const hash = await grant.token.sha256();
+  const hash = await n.sha256(grant.token);
   if (claims !== undefined) {
     const expectation: Expectation = {
       kind: call.kind,

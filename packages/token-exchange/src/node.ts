@@ -6,6 +6,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { SecretValue } from '@onbehalf/secret-value';
 import { TokenExchangeError } from './errors.ts';
 
+export { nodeCrypto } from './node-crypto.ts';
+export { nodeFetch } from './node-fetch.ts';
+
 /**
  * Reads a token file, and again whenever it changes. The same `SecretValue` comes back while the file stays the same.
  * Errors: `invalid_request_configuration` where the file cannot be read or is empty; the path is not in the message.

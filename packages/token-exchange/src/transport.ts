@@ -32,14 +32,17 @@ export function secureUrl(value: string, what: string): URL {
 /** One try. Redirects are answers like any other, and are refused; the body is read up to a limit. */
 export async function send(transport: Transport, url: string, init: RequestInit, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted();
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), transport.timeout);
+  // Not `AbortSignal.any`: a composite signal costs as much as everything else here.
+  const over = new AbortController();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    over.abort();
+  }, transport.timeout);
+  const end = () => over.abort(signal.reason);
+  signal.addEventListener('abort', end);
   try {
-    const response = await transport.fetch(url, {
-      ...init,
-      redirect: 'manual',
-      signal: AbortSignal.any([signal, limit.signal]),
-    });
+    const response = await transport.fetch(url, { ...init, redirect: 'manual', signal: over.signal });
     if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
       await response.body?.cancel();
       throw untrusted('the token service answered with a redirect, which is not followed', { deviation: 'redirect' });
@@ -53,10 +56,11 @@ export async function send(transport: Transport, url: string, init: RequestInit,
   } catch (error) {
     if (error instanceof TokenExchangeError) throw error;
     if (signal.aborted) throw signal.reason;
-    if (limit.signal.aborted) throw new TokenExchangeError('sts_timeout', 'the token service did not answer in time');
+    if (late) throw new TokenExchangeError('sts_timeout', 'the token service did not answer in time');
     throw new TokenExchangeError('sts_unavailable', `the token service cannot be reached${systemCode(error)}`);
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener('abort', end);
   }
 }
 

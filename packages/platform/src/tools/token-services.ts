@@ -10,6 +10,7 @@ import {
   type TokenExchange,
   type TokenServiceConfig,
 } from '@onbehalf/token-exchange';
+import { nodeCrypto } from '@onbehalf/token-exchange/node';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
@@ -92,6 +93,7 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         margin: settings.safetyMargin / 1_000,
         revoke: settings.revoke,
       }),
+      crypto: nodeCrypto,
       fetch: embedded ? platform.fetch : (options.egress.fetch as typeof fetch),
       hooks: {
         onOutcome: async (outcome) => {
