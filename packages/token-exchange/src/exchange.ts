@@ -2,9 +2,10 @@ import type { SecretValue } from '@onbehalf/secret-value';
 import { type CacheEntry, createTokenCache, Forgotten, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
 import { checkConfiguration, targetProblem } from './configuration.ts';
+import { type ExchangeCrypto, webCrypto } from './crypto.ts';
 import { misconfigured, TokenExchangeError } from './errors.ts';
 import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
-import { createInspector, webCrypto } from './inspect.ts';
+import { createInspector } from './inspect.ts';
 import { unknownKeys } from './nearest.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
 import { granted, refused } from './outcome.ts';
@@ -20,7 +21,6 @@ import type {
   ClientConfig,
   Delegation,
   DelegationRequest,
-  ExchangeCrypto,
   ExchangedToken,
   ExchangeOutcome,
   ExchangeStats,

@@ -11,6 +11,7 @@ export { type CacheEntry, createTokenCache, matchesFilter, type Tags, type Token
 export { type Challenge, parseChallenges } from './challenge.ts';
 export { authenticateClient, privateKeyJwt } from './client-auth.ts';
 export { type ConfigurationProblem, configurationProblems, targetProblem } from './configuration.ts';
+export type { ExchangeCrypto, JwsKeys, VerifiedJws } from './crypto.ts';
 export { ACT_BY, TokenExchangeError, type TokenExchangeErrorCode } from './errors.ts';
 export { createTokenExchange, type TokenExchangeOptions } from './exchange.ts';
 export { combineHooks } from './hooks.ts';

@@ -1,9 +1,10 @@
 import type { SecretValue } from '@onbehalf/secret-value';
-import { compactVerify, createRemoteJWKSet, customFetch, errors, type RemoteJWKSet } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, type RemoteJWKSet } from 'jose';
 import { readClaims } from './claims.ts';
+import type { ExchangeCrypto } from './crypto.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
 import { readText } from './transport.ts';
-import type { ExchangeCrypto, TokenClaims } from './types.ts';
+import type { TokenClaims } from './types.ts';
 
 /** Asymmetric only: a symmetric key would be one that both sides can sign with (RFC 8725 section 3.1). */
 const ALGORITHMS = [
@@ -19,12 +20,6 @@ const ALGORITHMS = [
   'RS384',
   'RS512',
 ];
-
-/** Runs everywhere. Imported keys are kept by `jose`. */
-export const webCrypto: ExchangeCrypto = {
-  verify: (jws, keys, algorithms) => compactVerify(jws, keys, { algorithms: [...algorithms] }),
-  sha256: (token) => token.sha256(),
-};
 
 export type Inspect = (token: SecretValue, jwksUri: string, typ: readonly string[] | undefined) => Promise<TokenClaims>;
 

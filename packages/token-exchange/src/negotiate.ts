@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose';
 import { actorToken, type Call } from './call.ts';
+import type { ExchangeCrypto } from './crypto.ts';
 import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { type Inspect, isJwt } from './inspect.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
@@ -8,7 +9,6 @@ import { quote } from './target.ts';
 import type { TokenServiceEndpoint } from './token-service.ts';
 import type {
   Delegation,
-  ExchangeCrypto,
   ExchangedToken,
   TokenClaims,
   TokenServiceConfig,

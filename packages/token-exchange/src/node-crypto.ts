@@ -1,6 +1,6 @@
 import { constants, createHash, KeyObject, verify } from 'node:crypto';
 import type { CryptoKey } from 'jose';
-import type { ExchangeCrypto } from './types.ts';
+import type { ExchangeCrypto } from './crypto.ts';
 
 const P1363 = { dsaEncoding: 'ieee-p1363' } as const;
 const PSS = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } as const;

@@ -1,21 +1,5 @@
 import type { SecretValue } from '@onbehalf/secret-value';
-import type { CompactJWSHeaderParameters, CryptoKey, FlattenedJWSInput } from 'jose';
 import type { TokenExchangeErrorCode } from './errors.ts';
-
-/** How signatures are checked and hashes made. The default is WebCrypto; `nodeCrypto` of `./node` is faster there. */
-export interface ExchangeCrypto {
-  /** Rejects what is no compact JWS (RFC 7515) by a key of the set and one of the algorithms. */
-  verify(
-    jws: string,
-    keys: JwsKeys,
-    algorithms: readonly string[],
-  ): Promise<{ readonly payload: Uint8Array; readonly protectedHeader: Readonly<Record<string, unknown>> }>;
-  /** SHA-256 of the UTF-8 value, base64url without padding. */
-  sha256(token: SecretValue): string | Promise<string>;
-}
-
-/** The key for a header, or an error of `jose`. */
-export type JwsKeys = (header: CompactJWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>;
 
 /** Who somebody is: never an e-mail address, never a display name. */
 export interface PrincipalRef {
