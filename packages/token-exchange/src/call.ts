@@ -1,5 +1,5 @@
 import type { SecretValue } from '@onbehalf/secret-value';
-import { decodeJwt } from 'jose';
+import { decodeJwt, type JWTPayload } from 'jose';
 import type { Tags } from './cache.ts';
 import { actorPart, cacheKey, clientPart, servicePart } from './cache-key.ts';
 import { misconfigured } from './errors.ts';
@@ -146,6 +146,9 @@ export function contextOf(call: Call, tokenService: string): ExchangeContext {
   };
 }
 
+/** A source may give the same actor token for a while. */
+const decoded = new WeakMap<SecretValue, JWTPayload>();
+
 /** The actor's token, which must be of the agent that asks: one agent's token never serves another. */
 export async function actorToken(
   actor: ActorSource,
@@ -159,7 +162,12 @@ export async function actorToken(
   }
   const presented = await actor.current(audience, signal);
   if (isJwt(presented.token)) {
-    const { sub, agent_uid } = decodeJwt(presented.token.reveal());
+    let claims = decoded.get(presented.token);
+    if (claims === undefined) {
+      claims = decodeJwt(presented.token.reveal());
+      decoded.set(presented.token, claims);
+    }
+    const { sub, agent_uid } = claims;
     const other =
       sub !== identity.sub ||
       (identity.agentUid !== undefined && (agent_uid ?? identity.agentUid) !== identity.agentUid);
