@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { SubjectSource } from '@onbehalf/token-exchange';
-import { createTokenServices } from '../../src/tools/token-services.ts';
+import { followRevocations } from '../../src/revocations.ts';
+import { createTokenServices, type ExchangeSettings } from '../../src/tools/token-services.ts';
 import { postForm } from '../identity/browser.ts';
 import { agentNamed, bearerSubject, platformAuth } from '../identity/exchange-fixture.ts';
-import { identityFixture, ORDERS } from '../identity/fixture.ts';
+import { type IdentityFixture, identityFixture, ORDERS } from '../identity/fixture.ts';
 import { signInByLink } from '../identity/people.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
 
@@ -80,6 +81,72 @@ describe('X13 what is dropped is revoked at the token service', () => {
     assert.equal(count(), before);
   });
 
+  test('the change log: who or what ends loses its tokens there; what is merely seen or changed does not', async () => {
+    const listeners = new Set<() => void>();
+    let disabled: { issuer: string; subject: string }[] = [];
+    let refreshes = 0;
+    const policy = { onChange: () => () => undefined, refresh: () => void refreshes++ };
+    const principals = {
+      disabled: () => disabled,
+      onChange: (listener: () => void) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    };
+    const stop = followRevocations(
+      chain.store,
+      chain.registry,
+      policy as unknown as Parameters<typeof followRevocations>[2],
+      chain.tools,
+      chain.runtime as unknown as Parameters<typeof followRevocations>[4],
+      principals as unknown as Parameters<typeof followRevocations>[5],
+    );
+    const { issuer } = chain.sts;
+    const count = () => chain.sts.counts.revocation;
+    const exchanges = () => chain.sts.counts.token;
+    const change = (...changes: Parameters<typeof chain.store.commit>[0]['changes'] & object) =>
+      chain.store.commit({ statements: [], changes });
+    const erin = await chain.sts.user('erin', { sid: 'login-erin' });
+    const fresh = async () => {
+      const { id } = await chain.session('erin');
+      await warm('erin', id, erin);
+      return id;
+    };
+    const revokes = async (act: (session: string) => unknown) => {
+      const session = await fresh();
+      const before = count();
+      await act(session);
+      await until(() => count() === before + 1);
+    };
+    try {
+      await revokes((key) => change({ kind: 'Session', key, op: 'delete' }));
+      await revokes(() => change({ kind: 'LoginSession', key: 'login-erin', op: 'delete' }));
+      await revokes(() => change({ kind: 'Deny', key: `${issuer} sid login-erin`, op: 'put' }));
+      await revokes(() => change({ kind: 'Deny', key: `${issuer} sub erin`, op: 'put' }));
+      await revokes(() => {
+        disabled = [{ issuer, subject: 'erin' }];
+        for (const listener of listeners) listener();
+      });
+
+      const session = await fresh();
+      const [before, asked] = [count(), exchanges()];
+      refreshes = 0;
+      await change(
+        { kind: 'Principal', key: `${issuer} erin`, op: 'put' },
+        { kind: 'LoginSession', key: 'login-erin', op: 'put' },
+        { kind: 'Deny', key: `${issuer} sid login-erin`, op: 'delete' },
+        ...Array.from({ length: 20 }, (_, at) => ({ kind: 'Deny', key: `${issuer} jti ${at}`, op: 'put' as const })),
+      );
+      for (const listener of listeners) listener();
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      await warm('erin', session, erin);
+      assert.deepEqual([count(), exchanges()], [before, asked]);
+      assert.equal(refreshes, 1, 'one look at the policy for one batch of changes');
+    } finally {
+      stop();
+    }
+  });
+
   test('a service whose endpoint fails holds nothing up; it is counted', async () => {
     const { id } = await chain.session('dave');
     await warm('dave', id);
@@ -92,8 +159,8 @@ describe('X13 what is dropped is revoked at the token service', () => {
   });
 });
 
-test('the embedded service: one login or session is inactive at once; thousands of one agent cause no storm', async () => {
-  await using f = await identityFixture();
+/** The embedded token service, asked as the tools room asks it. */
+async function embedded(f: IdentityFixture, settings?: ExchangeSettings) {
   const services = createTokenServices({
     registry: f.registry,
     audit: f.audit,
@@ -102,19 +169,30 @@ test('the embedded service: one login or session is inactive at once; thousands 
     platform: f.identity.platform,
     installation: 'test',
     onView: () => undefined,
+    ...(settings && { settings }),
   });
   const { exchange } = services.get('onbehalf');
   const agent = agentNamed(f, 'assistant');
-  const ask = async (user: string, session: string) => {
-    const subject = bearerSubject(f, (await signInByLink(f, user)).access_token);
-    return exchange.token({
-      subject,
-      session,
-      target: { audience: [], resource: [ORDERS], scopes: ['orders.read'] },
-      agent: { uid: agent.uid, name: 'default/assistant' },
-      actor: f.identity.platform.actorFor(agent),
-    });
+  return {
+    services,
+    exchange,
+    agent,
+    async ask(user: string, session: string) {
+      const subject = bearerSubject(f, (await signInByLink(f, user)).access_token);
+      return exchange.token({
+        subject,
+        session,
+        target: { audience: [], resource: [ORDERS], scopes: ['orders.read'] },
+        agent: { uid: agent.uid, name: 'default/assistant' },
+        actor: f.identity.platform.actorFor(agent),
+      });
+    },
   };
+}
+
+test('the embedded service: one login or session is inactive at once; thousands of one agent cause no storm', async () => {
+  await using f = await identityFixture();
+  const { services, exchange, agent, ask } = await embedded(f);
   const active = async (token: { value: { reveal(): string } }) => {
     const fields = { ...(await platformAuth(f)), token: token.value.reveal() };
     return (await postForm(f.publicUrl, fields, '/sts/introspect')).body.active;
@@ -134,4 +212,26 @@ test('the embedded service: one login or session is inactive at once; thousands 
   assert.equal(exchange.stats.revoked, 1);
   assert.equal(f.store.revision(), revision);
   services.close();
+});
+
+test('the section tokenExchange of the configuration reaches the exchange client', async () => {
+  await using f = await identityFixture();
+  const settings = { cacheEntries: 1, tryTimeout: 5_000, timeout: 10_000, safetyMargin: 0, revoke: false };
+  const { services, exchange, ask } = await embedded(f, settings);
+  await ask('alice', 'a');
+  await ask('alice', 'b');
+  assert.equal(exchange.stats.cached, 1);
+  services.forget({ session: 'b' }, {});
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.deepEqual([exchange.stats.cached, exchange.stats.revoked, exchange.stats.revocationsFailed], [0, 0, 0]);
+  services.close();
+
+  const narrow = await embedded(f, { ...settings, cacheEntries: 10, safetyMargin: 290_000 });
+  await narrow.ask('alice', 'a');
+  assert.equal(narrow.exchange.stats.cached, 1);
+  narrow.services.close();
+  const never = await embedded(f, { ...settings, cacheEntries: 10, safetyMargin: 301_000 });
+  await never.ask('alice', 'a');
+  assert.equal(never.exchange.stats.cached, 0);
+  never.services.close();
 });
