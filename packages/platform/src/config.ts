@@ -10,6 +10,8 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/;
+
 const port = z.coerce.number().int().min(0).max(65_535);
 const cidr = z.string().regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'must be a CIDR block such as 10.0.0.0/8');
 const boolean = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')]);
@@ -28,6 +30,12 @@ const within = (least: string, most: string, schema: ReturnType<typeof time>) =>
   schema.refine((value) => value >= milliseconds(least) && value <= milliseconds(most), {
     message: `must be from ${least} to ${most}`,
   });
+
+/** As the exchange client takes it: tokens and a client secret go there. */
+function secure(value: string): boolean {
+  const url = new URL(value);
+  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+}
 
 /** Settings that stand together in the file, below one name, and have no variables. */
 export const sections = {
@@ -121,7 +129,7 @@ export const settings = {
   },
   stsWellKnownUri: {
     env: ['STS_WELL_KNOWN_URI'],
-    schema: z.url().optional(),
+    schema: z.url().refine(secure, 'must be https://, or http:// on this machine').optional(),
     about: 'defines the TokenService `default`',
   },
   stsProfile: {
@@ -241,8 +249,6 @@ function secretOfFile(variable: string, secrets: Secrets): string | undefined {
   const name = names.find((candidate) => secretSettings[candidate][0] === variable);
   return name && secrets[name]?.reveal();
 }
-
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
 
 /** Beyond loopback nothing is served in the clear. */
 function exposureProblems(values: Values, publicUrl: string): string[] {

@@ -1,5 +1,6 @@
 import { SecretValue } from '@onbehalf/secret-value';
 import { misconfigured, TokenExchangeError } from './errors.ts';
+import { issuersOf } from './metadata.ts';
 import { hint, unknownKeys } from './nearest.ts';
 import { profileNames, profileOf } from './profiles/registry.ts';
 import { prepareTarget } from './target.ts';
@@ -56,12 +57,10 @@ export function configurationProblems(service: TokenServiceConfig): readonly Con
   for (const name of ['issuer', 'wellKnownUri', 'endpoint', 'jwksUri', 'revocationEndpoint'] as const) {
     const value = service[name];
     if (value === undefined) continue;
-    try {
-      secureUrl(value, 'it');
-    } catch (error) {
-      if (!(error instanceof TokenExchangeError)) throw error;
-      add(name, `${error.message}: it must be an https:// URL, or http:// on loopback`);
-    }
+    const problem =
+      messageOf(() => secureUrl(value, 'it'), ': it must be an https:// URL, or http:// on loopback') ??
+      (name === 'wellKnownUri' && service.issuer === undefined ? messageOf(() => issuersOf(value)) : undefined);
+    if (problem !== undefined) add(name, problem);
   }
   if (!(Number(service.maxLifetime ?? 1) > 0)) add('maxLifetime', 'it must be a number of seconds above 0');
   if (Object.hasOwn(service, 'client')) clientProblem(service.client, 'client', add);
@@ -101,6 +100,16 @@ export function checkConfiguration(service: TokenServiceConfig): void {
   const problems = configurationProblems(service);
   if (problems.length === 0) return;
   throw misconfigured(problems.map(({ path, message }) => `${path}: ${message}`).join('; '));
+}
+
+function messageOf(check: () => unknown, more = ''): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof TokenExchangeError)) throw error;
+    return error.message + more;
+  }
 }
 
 function clientProblem(client: ClientConfig, path: string, add: (path: string, message: string) => void): void {

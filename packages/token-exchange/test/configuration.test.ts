@@ -38,6 +38,11 @@ const MISTAKES: Readonly<Record<string, readonly [TokenServiceConfig, path: stri
   'a host that only begins like loopback': [at({ issuer: 'http://127.0.0.1.evil.example' }), 'issuer', /https/],
   'a credential in the URL': [at({ endpoint: 'https://a:b@sts.example/t' }), 'endpoint', /contains a credential/],
   'no URL at all': [at({ wellKnownUri: 'sts.example' }), 'wellKnownUri', /not a URL/],
+  'a metadata address that is none': [
+    at({ issuer: undefined, wellKnownUri: 'https://sts.example/metadata' }),
+    'wellKnownUri',
+    /no well-known segment; name the issuer/,
+  ],
   'PrivateKeyJwt without a key': [
     at({ client: { auth: 'PrivateKeyJwt', id: 'a', keyId: '1' } }),
     'client.sign',

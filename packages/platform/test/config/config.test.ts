@@ -82,6 +82,18 @@ test('a secret by fromFile stands in for its variable, and is not printed', () =
   assert.ok(!JSON.stringify(config).includes('sk-canary'));
 });
 
+test('the address of a token service is https, or on this machine', () => {
+  const of = (uri: string) => problems({ env: { STS_WELL_KNOWN_URI: uri } }).join();
+  for (const uri of [
+    'http://sts.example/.well-known/openid-configuration',
+    'http://localhost.evil.example/x',
+    'ftp://a/b',
+  ])
+    assert.match(of(uri), /STS_WELL_KNOWN_URI: must be https:\/\/, or http:\/\/ on this machine/);
+  for (const uri of ['https://sts.example/x', 'http://localhost:8080/realms/x', 'http://[::1]:8080/x'])
+    assert.equal(of(uri), '');
+});
+
 test('the section tokenExchange: defaults, values, no variables', () => {
   const plain = loadConfig({ env: { ONBEHALF_TOKEN_EXCHANGE: 'x', TOKEN_EXCHANGE_TIMEOUT: '1s' } }).tokenExchange;
   const defaults = { cacheEntries: 8_192, tryTimeout: 5_000, timeout: 10_000, safetyMargin: 15_000, revoke: true };
