@@ -98,6 +98,21 @@ test('J17 a key that was removed: refused at once after reload, a cached token t
   await v.refuses(token(claims({ jti: 'fresh' })), 'key_unknown');
 });
 
+test('J17 a key that was removed: refused as soon as the issuer is written again, by every verifier', async () => {
+  await using server = await jwksServer({ keys: [...jwks.keys] });
+  const keys = { kind: 'jwks' as const, uri: server.uri };
+  const issuers = [issuer({ keys })];
+  using v = setup({ issuers, fetch: globalThis.fetch });
+  await v.verify(token());
+  server.state.keys = [];
+  issuers[0] = issuer({ keys });
+  await v.verify(token()).catch(() => undefined);
+  for (let tries = 0; tries < 40 && server.state.requests < 2; tries++) await new Promise((done) => setTimeout(done, 5));
+  await new Promise((done) => setTimeout(done, 50));
+  await v.refuses(token(), 'key_unknown');
+  assert.equal(server.state.requests, 2, 'and fetched once for it');
+});
+
 test('J17 a key that was removed: refused within 10 min', async () => {
   await using server = await jwksServer({ keys: [...jwks.keys] });
   const clock = { now: NOW };
