@@ -58,12 +58,14 @@ const typed = (kind: string, headers: readonly string[], payloads: readonly stri
     (payload.typ === undefined || payloads.includes(String(payload.typ).toLowerCase())),
 });
 
+/** What the issuer's configuration says of an ID token, whenever it is asked. */
+export const ID_TOKEN_CLAIMS: readonly Check[] = [FOR_THE_LOGIN_CLIENT, ...IDENTITY_CHECKS];
+
 export const idToken = (nonce: string | undefined): TokenKind => ({
   before: [...ALGORITHM_CHECKS, typed('id_token', ['', 'jwt'], ['id'])],
   after: [
-    FOR_THE_LOGIN_CLIENT,
+    ...ID_TOKEN_CLAIMS,
     ...TIME_CHECKS,
-    ...IDENTITY_CHECKS,
     {
       name: 'no_event',
       code: 'type_refused',
@@ -128,7 +130,8 @@ export function logoutOf(payload: JsonObject, issuer: IssuerConfig): LogoutToken
   return {
     issuer: String(payload.iss),
     jti: String(payload.jti),
-    expiresAt: (Math.max(Number(payload.exp), Number(payload.iat) + LOGOUT_LIFE) + leewayOf(issuer)) * 1000,
+    // Whatever end it gives itself: after the first of both it is refused without its `jti`.
+    expiresAt: (Math.min(Number(payload.exp), Number(payload.iat) + LOGOUT_LIFE) + leewayOf(issuer)) * 1000,
     ...(typeof payload.sid === 'string' && { sid: payload.sid }),
     ...(hasSubject(payload, issuer) && { subject: subjectOf(payload, issuer) }),
   };

@@ -10,7 +10,7 @@ import { MAX_TOKEN_LENGTH, type ParsedToken, parseToken } from './jws.ts';
 import { KeyRing } from './key-ring.ts';
 import { selectKey } from './keys.ts';
 import { verifyLegacy } from './legacy.ts';
-import { idToken, LOGOUT_TOKEN, type LogoutToken, logoutOf, type TokenKind } from './login-tokens.ts';
+import { ID_TOKEN_CLAIMS, idToken, LOGOUT_TOKEN, type LogoutToken, logoutOf, type TokenKind } from './login-tokens.ts';
 import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
 
 export interface VerifierOptions {
@@ -32,6 +32,11 @@ export interface Verifier {
    * no door. @throws {AccessError}
    */
   verifyIdToken(token: SecretValue, expected: IdTokenExpectation): Promise<Principal>;
+  /**
+   * Who that was, by the configuration and the principals of now, for as long as the sign-in lasts: the signature and
+   * the times were looked at by `verifyIdToken`, and are not here. @throws {AccessError}
+   */
+  recallIdToken(token: SecretValue, issuer: string): Promise<Principal>;
   /** What an issuer's logout token ends. Its `jti` counts once, which the caller sees to. @throws {AccessError} */
   verifyLogoutToken(token: SecretValue, issuer: string): Promise<LogoutToken>;
   /** Fetches keys now: of one issuer by its configuration's name, or of all. */
@@ -123,20 +128,26 @@ export function createVerifier(o: VerifierOptions): Verifier {
     return admit(identity, issuer, o.principals);
   }
 
-  /** A token of one issuer that is never remembered: each of its kind is shown once. */
-  async function signed(secret: SecretValue, named: string, kind: TokenKind): Promise<Signed> {
+  /** A token that its issuer, and no other, may have signed. */
+  function claimed(secret: SecretValue, named: string): Signed & ParsedToken {
     const issuers = currentIssuers();
     const token = parseToken(secret.reveal());
-    const facts = { ...token, door: 'api' as const, now: now() / 1000 };
-    pass(HEADER_CHECKS, { ...facts, issuer: NOBODY });
+    pass(HEADER_CHECKS, { ...token, door: 'api', now: now() / 1000, issuer: NOBODY });
     const issuer = issuerOf(token, index);
     if (issuer !== issuers.find(({ issuer: known }) => known === named))
       throw new AccessError('issuer_unknown', 'the token is of another issuer');
     if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
-    pass(kind.before, { ...facts, issuer });
-    await verifySignature(token, issuer, ring);
-    pass(kind.after, { ...facts, issuer });
-    return { payload: token.payload, issuer };
+    return { ...token, issuer };
+  }
+
+  /** A token of one issuer that is never remembered: each of its kind is shown once. */
+  async function signed(secret: SecretValue, named: string, kind: TokenKind): Promise<Signed> {
+    const token = claimed(secret, named);
+    const facts = { ...token, door: 'api' as const, now: now() / 1000 };
+    pass(kind.before, facts);
+    await verifySignature(token, token.issuer, ring);
+    pass(kind.after, facts);
+    return token;
   }
 
   currentIssuers();
@@ -144,6 +155,11 @@ export function createVerifier(o: VerifierOptions): Verifier {
     verify,
     async verifyIdToken(secret, { issuer: named, nonce }) {
       const { payload, issuer } = await signed(secret, named, idToken(nonce));
+      return admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
+    },
+    async recallIdToken(secret, named) {
+      const { header, payload, issuer } = claimed(secret, named);
+      pass(ID_TOKEN_CLAIMS, { header, payload, issuer, door: 'api', now: now() / 1000 });
       return admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
     },
     async verifyLogoutToken(secret, named) {

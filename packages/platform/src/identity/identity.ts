@@ -110,7 +110,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
 
   const links = createLoginLinks({ ...shared, provider, principals });
   const sources = loginSources({
-    ...{ publicUrl: issuer, egress, principals, now, verifier: doors },
+    ...{ publicUrl: issuer, egress, now, verifier: doors },
     own: ownLogin({
       ...{ issuer, verifier: own, fetch, now },
       endLogin: (token) => revocation.endConsoleLogin(token, CONSOLE),
@@ -155,7 +155,8 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     loginLinks: { create: (subject, by = localAdmin) => links.create(subject, by) },
     sessions,
     tickets,
-    subjectOfBearer: (principal, token) => subjectOfBearer(principal, token, now),
+    subjectOfBearer: (principal, token) =>
+      subjectOfBearer(principal, token, { now, verify: (presented) => doors.verify(presented, 'api') }),
     subjectOfLegacy: (principal) =>
       subjectOfLegacy(principal, { ...shared, keys, trusted: options.trustedIssuers ?? (() => []) }),
     noteSeen: users.noteSeen,

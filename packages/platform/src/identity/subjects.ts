@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type IssuerConfig, legacyIssuer, type Principal } from '@onbehalf/access';
+import { AccessError, type IssuerConfig, legacyIssuer, type Principal } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { type SubjectSource, type SubjectToken, TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
@@ -11,8 +11,15 @@ const MINT_AGAIN_BELOW = 60_000;
 
 const over = () => new TokenExchangeError('user_token_required', 'the token of the user has ended');
 
-/** The token that was presented. Nobody renews it here: its holder brings another one. */
-export function subjectOfBearer(principal: Principal, token: SecretValue, now: () => number): SubjectSource {
+/**
+ * The token that was presented, for as long as it would be accepted. Nobody renews it here: its holder brings another
+ * one. `verify` rejects once it is revoked, or its issuer is no longer trusted.
+ */
+export function subjectOfBearer(
+  principal: Principal,
+  token: SecretValue,
+  { now, verify }: { now: () => number; verify: (token: SecretValue) => Promise<unknown> },
+): SubjectSource {
   const { expiresAt, sid } = principal.credential;
   return {
     principal: { issuer: principal.issuer, subject: principal.subject },
@@ -21,6 +28,9 @@ export function subjectOfBearer(principal: Principal, token: SecretValue, now: (
     async current(signal) {
       signal?.throwIfAborted();
       if (expiresAt !== undefined && expiresAt <= now()) throw over();
+      await verify(token).catch((error: unknown) => {
+        throw error instanceof AccessError ? over() : error;
+      });
       return { token, tokenType: ACCESS_TOKEN, expiresAt };
     },
   };

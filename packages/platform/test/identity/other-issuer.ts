@@ -28,10 +28,14 @@ export async function startOtherIssuer(name = 'office') {
   const opaqueTokens = new Map<string, string>();
   const change = {
     opaque: false,
+    /** What opaque tokens begin with. */
+    opaquePrefix: '',
     lifetime: 300,
     access: {} as JWTPayload,
     id: {} as JWTPayload,
     metadata: {} as Record<string, unknown>,
+    expiresIn: undefined as unknown,
+    userinfoStatus: 200,
     /** Instead of an answer of the token endpoint. */
     status: undefined as number | undefined,
     error: 'invalid_grant',
@@ -57,13 +61,13 @@ export async function startOtherIssuer(name = 'office') {
   async function answer(sub: string, sid: string, nonce: string | undefined) {
     const refresh = randomUUID();
     refreshTokens.set(refresh, { sub, sid });
-    const opaque = randomUUID();
+    const opaque = change.opaquePrefix + randomUUID();
     opaqueTokens.set(opaque, sub);
     const withId = nonce !== undefined || !change.withoutIdTokenOnRefresh;
     return {
       access_token: change.opaque ? opaque : await accessToken(sub, sid, change.access),
       token_type: 'Bearer',
-      expires_in: change.lifetime,
+      expires_in: change.expiresIn ?? change.lifetime,
       refresh_token: refresh,
       ...(withId && { id_token: await idToken(sub, sid, { ...(nonce !== undefined && { nonce }), ...change.id }) }),
     };
@@ -106,7 +110,7 @@ export async function startOtherIssuer(name = 'office') {
     if (path === '/token') return say(...(await token(form)));
     if (path === '/userinfo') {
       const sub = opaqueTokens.get(request.headers.authorization?.slice('Bearer '.length) ?? '');
-      return sub === undefined ? say(401, {}) : say(200, { sub: change.userinfo ?? sub });
+      return sub === undefined ? say(401, {}) : say(change.userinfoStatus, { sub: change.userinfo ?? sub });
     }
     if (path === '/revoke' || path === '/end') return say(200, {});
     return say(404, {});

@@ -196,7 +196,13 @@ test('tokens that do not fit: of another person, audience or client, unsigned, w
 });
 
 test('metadata that names another issuer, or a sign-in without TLS, is not used', async () => {
-  for (const metadata of [{ issuer: 'https://evil.example' }, { authorization_endpoint: 'javascript:alert(1)' }]) {
+  for (const metadata of [
+    { issuer: 'https://evil.example' },
+    { authorization_endpoint: 'javascript:alert(1)' },
+    ...['token', 'userinfo', 'revocation', 'end_session'].map((name) => ({
+      [`${name}_endpoint`]: 'ftp://evil.example',
+    })),
+  ]) {
     await using w = await start();
     w.office.change.metadata = metadata;
     await assert.rejects(w.sessions.begin('/ui/', 'office'), { code: 'login_unavailable' });

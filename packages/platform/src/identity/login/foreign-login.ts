@@ -1,12 +1,11 @@
-import { AccessError, type Principal, type PrincipalLookup, type Verifier } from '@onbehalf/access';
+import { AccessError, type Principal, type Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { authenticateClient } from '@onbehalf/token-exchange';
 import * as oauth from 'oauth4webapi';
 import type { Egress } from '../../egress/index.ts';
 import { IdentityError } from '../error.ts';
-import { mayStillEnter } from '../principals.ts';
 import type { LoginIssuer, PrincipalName } from '../types.ts';
-import { type LoginTokens, renewAt } from './session-rows.ts';
+import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
 import type { BegunSignIn, LoginSource, Renewed, SignedIn } from './source.ts';
 
 const METADATA_LIFE = 600_000;
@@ -15,6 +14,8 @@ const LIMITS = { totalMs: 10_000, maxBytes: 262_144 };
 const END_WITHIN = 3_000;
 /** What an issuer that says nothing of the lifetime gets, in milliseconds. */
 const UNSAID_LIFE = 60_000;
+/** However long it says that one lives: of an opaque token nothing else tells the end. */
+const LONGEST_LIFE = 86_400_000;
 
 type Sent = oauth.CustomFetchOptions<string, URLSearchParams | undefined>;
 
@@ -23,7 +24,6 @@ export interface ForeignLoginOptions {
   login: LoginIssuer;
   egress: Egress;
   verifier: Verifier;
-  principals: PrincipalLookup;
   now: () => number;
 }
 
@@ -61,11 +61,14 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
       const found = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, sent));
       // The library compares what the URL parser makes of both.
       if (found.issuer !== issuer) throw unavailable(`the metadata of ${name} names another issuer`);
-      const endpoint = found.authorization_endpoint;
-      if (endpoint === undefined || found.token_endpoint === undefined)
+      const { authorization_endpoint: authorize, token_endpoint: token } = found;
+      if (authorize === undefined || token === undefined)
         throw unavailable(`the metadata of ${name} lacks an endpoint`);
-      // The browser is sent there.
-      if (new URL(endpoint).protocol !== url.protocol) throw unavailable(`the sign-in of ${name} is not on https`);
+      // The browser is sent to the first, secrets to the others.
+      const others = [found.userinfo_endpoint, found.revocation_endpoint, found.end_session_endpoint];
+      for (const endpoint of [authorize, token, ...others])
+        if (endpoint !== undefined && new URL(endpoint).protocol !== url.protocol)
+          throw unavailable(`an endpoint of ${name} is not on https`);
       return found;
     } catch (error) {
       if (error instanceof IdentityError) throw error;
@@ -82,10 +85,15 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
   ): Promise<SignedIn> {
     const at = now();
     const { access_token: accessToken, id_token: idToken } = said;
-    const named = idToken === undefined ? undefined : await whoSigns(idToken, nonce);
+    const named =
+      idToken === undefined
+        ? undefined
+        : await known(() =>
+            verifier.verifyIdToken(SecretValue.of(idToken), { issuer, ...(nonce !== undefined && { nonce }) }),
+          );
     const refreshToken = said.refresh_token ?? before?.refreshToken;
     const kept = idToken ?? before?.idToken;
-    const until = at + (said.expires_in === undefined ? UNSAID_LIFE : said.expires_in * 1000);
+    const until = at + (said.expires_in === undefined ? UNSAID_LIFE : Math.min(said.expires_in * 1000, LONGEST_LIFE));
     const tokens: LoginTokens = {
       accessToken,
       expiresAt: until,
@@ -103,28 +111,15 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
         sid: holder.sid ?? named?.sid,
       };
     }
-    const principal = named?.principal ?? before?.opaque?.principal;
-    const sub = named?.sub ?? before?.opaque?.sub;
-    if (principal === undefined || sub === undefined)
-      throw unusable(`${name} answers with opaque access tokens and no ID token`);
+    if (kept === undefined) throw unusable(`${name} answers with opaque access tokens and no ID token`);
     if (as.userinfo_endpoint === undefined)
       throw unusable(`the access tokens of ${name} are opaque, and it has no UserInfo that says whose they are`);
     // OpenID Connect Core 1.0 section 5.3.2: both must name the same subject.
     const answer = await oauth.userInfoRequest(as, client, accessToken, sent);
     const info = await oauth.processUserInfoResponse(as, client, oauth.skipSubjectCheck, answer);
-    if (info.sub !== sub) throw new Mismatch();
-    const opaque = { principal, sub, at: named === undefined ? (before?.opaque?.at ?? at) : at };
-    return { tokens: { ...tokens, opaque }, who: principal, sid: principal.credential.sid };
-  }
-
-  async function whoSigns(idToken: string, nonce: string | undefined) {
-    const expected = { issuer, ...(nonce !== undefined && { nonce }) };
-    let principal: Principal | undefined;
-    const who = await known(async () => {
-      principal = await verifier.verifyIdToken(SecretValue.of(idToken), expected);
-      return principal;
-    });
-    return { ...who, principal, sub: subOf(idToken) };
+    if (info.sub !== claimsOf<{ sub?: unknown }>(kept).sub) throw new Mismatch();
+    const who = named ?? (await known(() => verifier.recallIdToken(SecretValue.of(kept), issuer)));
+    return { tokens: { ...tokens, opaque: true }, who, sid: who.sid };
   }
 
   return {
@@ -172,6 +167,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     },
     async renew(tokens): Promise<Renewed> {
       if (tokens.refreshToken === undefined) return { failed: 'ended' };
+      let refreshToken: string | undefined;
       try {
         const as = await server();
         const response = await oauth.refreshTokenGrantRequest(as, client, credential, tokens.refreshToken, {
@@ -179,15 +175,16 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
           additionalParameters: targets(login),
         });
         const said = await oauth.processRefreshTokenResponse(as, client, response);
+        refreshToken = said.refresh_token;
         return await look(as, said, tokens, undefined);
       } catch (error) {
-        return { failed: isOver(error) ? 'ended' : 'unavailable' };
+        return isOver(error) ? { failed: 'ended' } : { failed: 'unavailable', refreshToken };
       }
     },
-    async verify({ accessToken, opaque }) {
-      if (opaque === undefined) return verifier.verify(SecretValue.of(accessToken), 'api');
-      mayStillEnter(o.principals, opaque.principal, opaque.at);
-      return opaque.principal;
+    async verify({ accessToken, expiresAt, idToken = '', opaque }) {
+      if (!opaque) return verifier.verify(SecretValue.of(accessToken), 'api');
+      const principal = await verifier.recallIdToken(SecretValue.of(idToken), issuer);
+      return { ...principal, credential: { ...principal.credential, expiresAt } };
     },
     async end({ refreshToken, accessToken, idToken }) {
       const options = { ...sent, signal: AbortSignal.timeout(END_WITHIN) };
@@ -240,14 +237,7 @@ const targets = ({ resource, audience }: LoginIssuer): [string, string][] => [
   ...audience.map((value): [string, string] => ['audience', value]),
 ];
 
-const isJwt = (token: string) => token.split('.').length === 3;
-
-function subOf(idToken: string): string {
-  const { sub } = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as {
-    sub?: unknown;
-  };
-  return String(sub);
-}
+const isJwt = (token: string) => /^eyJ[^.]*\.[^.]*\.[^.]*$/.test(token);
 
 /** RFC 6749 section 5.2: the refresh token is spent or revoked; or what came for it is not what it was given for. */
 function isOver(error: unknown): boolean {

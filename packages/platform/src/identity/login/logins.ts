@@ -1,7 +1,8 @@
+import type { Principal } from '@onbehalf/access';
 import type { Audit } from '../../audit/index.ts';
 import { type AuditBody, type Store, StoreError } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
-import { type Ending, type Login, loginRows, REFRESHED_ELSEWHERE } from './session-rows.ts';
+import { type Ending, type Login, type LoginTokens, loginRows, REFRESHED_ELSEWHERE } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
 
@@ -13,6 +14,8 @@ export interface Logins {
   line(login: Pick<Login, 'issuer' | 'subject' | 'sid'>, outcome: string, reason?: string): AuditBody;
   /** The login with a token that is good for a while; undefined when it is over. */
   fresh(idHash: string): Promise<Login | undefined>;
+  /** The same, and whom its token names by the issuer's configuration of now. @throws AccessError */
+  verified(idHash: string): Promise<{ login: Login; principal: Principal } | undefined>;
   /** Here first, with what else belongs to the unit, then at its issuer. */
   end(login: Login, reason: string, also?: Ending): Promise<void>;
 }
@@ -69,9 +72,14 @@ export function createLogins(o: {
     if (login === undefined || login.tokens.renewAt > now()) return login;
     const answer = (await sources.of(login.issuer)?.renew(login.tokens)) ?? { failed: 'unavailable' };
     if ('failed' in answer) {
-      if (answer.failed === 'unavailable') return login;
+      const { failed, refreshToken } = answer;
+      if (failed === 'unavailable')
+        return refreshToken === undefined ? login : kept(login, { ...login.tokens, refreshToken }, login.expiresAt);
       // One that was never to be renewed is used to its end.
       if (login.tokens.refreshToken === undefined && login.tokens.expiresAt > now()) return login;
+      // The refresh token may be spent because another replica was first.
+      const current = await rows.find(idHash);
+      if (current?.fence !== login.fence) return current;
       await end(login, 'refused by the issuer');
       return undefined;
     }
@@ -80,20 +88,35 @@ export function createLogins(o: {
       await end({ ...login, tokens: answer.tokens }, 'another subject in the refreshed token');
       return undefined;
     }
-    const expiresAt = now() + IDLE;
+    return kept(login, answer.tokens, now() + IDLE);
+  }
+
+  async function kept(login: Login, tokens: LoginTokens, expiresAt: number): Promise<Login | undefined> {
     try {
-      await rows.replace(login, answer.tokens, expiresAt);
+      await rows.replace(login, tokens, expiresAt);
     } catch (error) {
-      if (error instanceof StoreError && error.conflict === REFRESHED_ELSEWHERE) return rows.find(idHash);
+      if (error instanceof StoreError && error.conflict === REFRESHED_ELSEWHERE) return rows.find(login.idHash);
       throw error;
     }
-    return { ...login, tokens: answer.tokens, expiresAt, fence: login.fence + 1 };
+    return { ...login, tokens, expiresAt, fence: login.fence + 1 };
   }
 
   async function fresh(idHash: string): Promise<Login | undefined> {
-    const login = await rows.find(idHash);
-    return login !== undefined && login.tokens.renewAt <= now() ? renewed(login) : login;
+    const found = await rows.find(idHash);
+    const login = found !== undefined && found.tokens.renewAt <= now() ? await renewed(found) : found;
+    // Where nobody signs in any more, nobody is signed in.
+    if (login === undefined || login.tokens.expiresAt <= now() || sources.of(login.issuer) === undefined)
+      return undefined;
+    return login;
   }
 
-  return { rows, line, fresh, end };
+  async function verified(idHash: string): Promise<{ login: Login; principal: Principal } | undefined> {
+    const login = await fresh(idHash);
+    if (login === undefined) return undefined;
+    const principal = await sources.of(login.issuer)?.verify(login.tokens);
+    if (principal?.issuer !== login.issuer || principal.subject !== login.subject) return undefined;
+    return { login, principal };
+  }
+
+  return { rows, line, fresh, verified, end };
 }

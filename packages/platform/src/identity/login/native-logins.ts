@@ -9,7 +9,7 @@ import { errorAnswer, TokenError } from '../token-service/errors.ts';
 import { type Form, parseForm, required } from '../token-service/form.ts';
 import { json, type WireRequest, type WireResponse } from '../wire.ts';
 import { type Logins, newLogin } from './logins.ts';
-import type { Ending, Login } from './session-rows.ts';
+import { claimsOf, type Ending, type Login } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
 
 const CODE_LIFE = 60_000;
@@ -128,7 +128,7 @@ export function createNativeLogins(o: {
   const stop = (login: Login, reason: string) => end(login, reason, withdrawal(login));
 
   function withdrawal({ issuer, sid, tokens }: Login): Ending {
-    const { jti } = claimsOf(tokens.accessToken);
+    const { jti } = tokens.opaque ? {} : claimsOf<{ jti?: string }>(tokens.accessToken);
     const denied =
       jti === undefined ? [] : [denial(store, { issuer, claim: 'jti', value: jti, until: tokens.expiresAt })];
     return {
@@ -176,10 +176,4 @@ export function createNativeLogins(o: {
       }
     },
   };
-}
-
-/** Of a token that was verified before; an opaque one has none. */
-function claimsOf(token: string): { jti?: string } {
-  const payload = token.split('.')[1];
-  return payload === undefined ? {} : JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
 }

@@ -3,7 +3,7 @@ import type { Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { IdentityError } from '../error.ts';
 import { CONSOLE } from '../issuer/provider.ts';
-import { type LoginTokens, renewAt } from './session-rows.ts';
+import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
 import type { LoginSource } from './source.ts';
 
 type Redeemed = { tokens: LoginTokens } | { failed: 'ended' | 'unavailable' };
@@ -64,13 +64,13 @@ export function ownLogin(o: {
       if (code === null) throw failed('the sign-in was not completed');
       const answer = await ask({ grant_type: 'authorization_code', code, ...redirect, code_verifier: verifier });
       if ('failed' in answer) throw failed('the code was not accepted');
-      const { sid, ...who } = claimsOf(answer.tokens);
+      const { sid, ...who } = holderOf(answer.tokens);
       return { tokens: answer.tokens, who, sid };
     },
     async renew({ refreshToken = '' }) {
       const answer = await ask({ grant_type: 'refresh_token', refresh_token: refreshToken });
       if ('failed' in answer) return answer;
-      const { sid: _sid, ...who } = claimsOf(answer.tokens);
+      const { sid: _sid, ...who } = holderOf(answer.tokens);
       return { tokens: answer.tokens, who };
     },
     verify: ({ accessToken }) => o.verifier.verify(SecretValue.of(accessToken), 'api'),
@@ -79,11 +79,7 @@ export function ownLogin(o: {
 }
 
 /** Of a token that our own endpoint has just answered with. */
-function claimsOf({ accessToken }: LoginTokens): { issuer: string; subject: string; sid: string | undefined } {
-  const claims = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as {
-    iss?: string;
-    sub?: string;
-    sid?: string;
-  };
-  return { issuer: claims.iss ?? '', subject: claims.sub ?? '', sid: claims.sid };
+function holderOf({ accessToken }: LoginTokens): { issuer: string; subject: string; sid: string | undefined } {
+  const { iss = '', sub = '', sid } = claimsOf<{ iss?: string; sub?: string; sid?: string }>(accessToken);
+  return { issuer: iss, subject: sub, sid };
 }

@@ -1,4 +1,3 @@
-import type { Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { AuditBody, CommitUnit, LoginSessionRow, Store } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
@@ -14,15 +13,13 @@ export interface LoginTokens {
   refreshToken?: string;
   /** Of another issuer: says at sign-out which of its logins is meant. */
   idToken?: string;
-  /** Who signed in, where the access token does not say it. */
-  opaque?: {
-    principal: Principal;
-    /** The claim of the ID token. */
-    sub: string;
-    /** When that was verified, in milliseconds since the epoch. */
-    at: number;
-  };
+  /** The access token is not for us to read: the ID token says who signed in. */
+  opaque?: true;
 }
+
+/** Of a JWT that was verified before. */
+export const claimsOf = <T>(jwt: string): T =>
+  JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as T;
 
 /** A token with less than this left is renewed, of a short-lived one the second half. */
 const RENEW_BELOW = 60_000;

@@ -10,7 +10,7 @@ import type { LoginSession, LoginSessions } from '../types.ts';
 import { cookieOf, localPath } from './browser.ts';
 import { type Logins, newLogin } from './logins.ts';
 import { type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
-import type { LoginTokens } from './session-rows.ts';
+import { claimsOf, type LoginTokens } from './session-rows.ts';
 import type { BegunSignIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
 
@@ -43,7 +43,7 @@ interface SignIn extends BegunSignIn {
 /** Backend for frontend: the browser has a cookie, the tokens stay here. */
 export function createLoginSessions(o: SessionsOptions): SessionsRoom {
   const { logins, native, sources, vault, now } = o;
-  const { rows, line, fresh, end } = logins;
+  const { rows, line, verified, end } = logins;
   const host = o.secureCookies ? '__Host-' : '';
   const cookieName = `${host}${o.cookiePrefix}`;
   const signInCookie = `${host}${o.cookiePrefix}_begin`;
@@ -65,29 +65,26 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
       loginSession: idHash,
       async current(signal) {
         signal?.throwIfAborted();
-        const login = await fresh(idHash);
-        if (login === undefined || login.tokens.expiresAt <= now())
-          throw new TokenExchangeError('user_token_required', 'the sign-in has ended');
-        const { accessToken, expiresAt } = login.tokens;
+        const found = await verified(idHash).catch(noLogin);
+        if (found === undefined) throw new TokenExchangeError('user_token_required', 'the sign-in has ended');
+        const { accessToken, expiresAt } = found.login.tokens;
         return { token: SecretValue.of(accessToken), tokenType: ACCESS_TOKEN, expiresAt };
       },
     };
   }
 
   async function byHash(idHash: string): Promise<LoginSession | undefined> {
-    const login = await fresh(idHash);
-    const source = login && sources.of(login.issuer);
-    if (login === undefined || source === undefined || login.tokens.expiresAt <= now()) return undefined;
-    try {
-      const verified = await source.verify(login.tokens);
-      if (verified.issuer !== login.issuer || verified.subject !== login.subject) return undefined;
-      const principal: Principal = { ...verified, credential: { ...verified.credential, kind: 'session' } };
-      return { principal, subject: subjectOf(principal, idHash), csrf: csrfOf(idHash), idHash };
-    } catch (error) {
-      // Who is known but may not enter is told so; everything else is no login.
+    // Who is known but may not enter is told so; everything else is no login.
+    const found = await verified(idHash).catch((error: unknown) => {
       if (error instanceof AccessError && error.status === 403) throw error;
-      return undefined;
-    }
+      return noLogin(error);
+    });
+    if (found === undefined) return undefined;
+    const principal: Principal = {
+      ...found.principal,
+      credential: { ...found.principal.credential, kind: 'session' },
+    };
+    return { principal, subject: subjectOf(principal, idHash), csrf: csrfOf(idHash), idHash };
   }
 
   async function start(to: Pick<SignIn, 'returnTo' | 'native'>, issuer: string | undefined) {
@@ -116,9 +113,9 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
       if (signIn === undefined || signIn.expiresAt <= now() || source?.callback !== url.pathname)
         throw failed('the answer is not to this sign-in');
       const begun = cookie(signInCookie, '', 0);
-      const about = ({ accessToken, expiresAt }: LoginTokens) => ({
+      const about = (tokens: LoginTokens) => ({
         issuer: source.name,
-        subjectToken: { audience: audienceOf(accessToken), lifetime: expiresAt - now() },
+        subjectToken: { audience: audienceOf(tokens), lifetime: tokens.expiresAt - now() },
       });
       if (signIn.native !== undefined) {
         const { native: request } = signIn;
@@ -155,10 +152,12 @@ export function createLoginSessions(o: SessionsOptions): SessionsRoom {
   }
 }
 
+/** A token that is not accepted is no login; what else went wrong is not known to be its end. */
+function noLogin(error: unknown): undefined {
+  if (!(error instanceof AccessError)) throw error;
+}
+
 /** Of a token that was verified before. Undefined: it is opaque. */
-function audienceOf(token: string): readonly string[] | undefined {
-  const payload = token.split('.')[1];
-  if (payload === undefined) return undefined;
-  const { aud } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { aud?: string | string[] };
-  return [aud ?? []].flat();
+function audienceOf({ accessToken, opaque }: LoginTokens): readonly string[] | undefined {
+  return opaque === undefined ? [claimsOf<{ aud?: string | string[] }>(accessToken).aud ?? []].flat() : undefined;
 }

@@ -11,8 +11,13 @@ export interface BegunSignIn {
   verifier: string;
 }
 
-/** The next tokens and whom they name, `ended` when the login is over, or nothing for now. */
-export type Renewed = { tokens: LoginTokens; who: PrincipalName } | { failed: 'ended' | 'unavailable' };
+/**
+ * The next tokens and whom they name, `ended` when the login is over, or nothing for now. With a `refreshToken` the
+ * issuer has answered, and the old one is spent: the answer could not be looked at to its end.
+ */
+export type Renewed =
+  | { tokens: LoginTokens; who: PrincipalName }
+  | { failed: 'ended' | 'unavailable'; refreshToken?: string | undefined };
 
 export interface SignedIn {
   tokens: LoginTokens;
