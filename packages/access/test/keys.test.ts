@@ -107,7 +107,8 @@ test('J17 a key that was removed: refused as soon as the issuer is written again
   server.state.keys = [];
   issuers[0] = issuer({ keys });
   await v.verify(token()).catch(() => undefined);
-  for (let tries = 0; tries < 40 && server.state.requests < 2; tries++) await new Promise((done) => setTimeout(done, 5));
+  for (let tries = 0; tries < 40 && server.state.requests < 2; tries++)
+    await new Promise((done) => setTimeout(done, 5));
   await new Promise((done) => setTimeout(done, 50));
   await v.refuses(token(), 'key_unknown');
   assert.equal(server.state.requests, 2, 'and fetched once for it');
