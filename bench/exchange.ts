@@ -80,7 +80,7 @@ async function ownWork(service: RemoteTokenService, subject: SubjectSource): Pro
     const exchange = exchangeAt(service, { fetch: canned, crypto });
     let session = 0;
     const ask = () => exchange.token({ subject, target: TARGET, session: `w${session++}` });
-    await cpuPer(10_000, ask);
+    await cpuPer(20_000, ask);
     const ours = micros(await cpuPer(5_000, ask));
     const measure = `exchange miss without the network, ${what}, CPU`;
     lines.push({ measure, ours, reference: '–', ratio: undefined, target: 'reported' });
@@ -107,7 +107,7 @@ async function miss(service: RemoteTokenService, subject: SubjectSource): Promis
   const rounds: Record<string, { wall: number; cpu: number }>[] = [];
   for (let round = -1; round < ROUNDS; round++) {
     const measured: Record<string, { wall: number; cpu: number }> = {};
-    for (const name of names) measured[name] = await costPer(round < 0 ? 1_000 : MISSES, sides[name]);
+    for (const name of names) measured[name] = await costPer(round < 0 ? 2_000 : MISSES, sides[name]);
     if (round >= 0) rounds.push(measured);
   }
   const line = (what: string, own: string, other: string, target: string, of: 'wall' | 'cpu' = 'wall'): Line => {

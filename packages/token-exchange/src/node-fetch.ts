@@ -1,28 +1,45 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { urlToHttpOptions } from 'node:url';
 
 /** Longer answers are refused anyway. */
 const MAX_BYTES = 64 * 1024 + 1;
+
+/** A token service has a handful of addresses. */
+const MAX_PLACES = 64;
 
 /**
  * A `fetch` for the token service alone, on `node:http` with connections that are kept: half the work of the global one.
  * It sends strings, reads answers whole, and follows no redirect. The certificate authorities are Node's.
  */
 export function nodeFetch(): typeof fetch {
-  const http = new HttpAgent({ keepAlive: true });
-  const https = new HttpsAgent({ keepAlive: true });
+  const agents = { 'http:': new HttpAgent({ keepAlive: true }), 'https:': new HttpsAgent({ keepAlive: true }) };
+  const places = new Map<string, RequestOptions>();
+  const placeOf = (address: string): RequestOptions => {
+    let place = places.get(address);
+    if (place === undefined) {
+      const url = new URL(address);
+      if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new TypeError('fetch failed');
+      place = { ...urlToHttpOptions(url), agent: agents[url.protocol] };
+      if (places.size === MAX_PLACES) places.clear();
+      places.set(address, place);
+    }
+    return place;
+  };
   return (input, init = {}) =>
     new Promise((resolve, reject) => {
-      const url = input instanceof Request ? input.url : input;
       const { method = 'GET', body, signal } = init;
-      const secure = `${url}`.startsWith('https:');
+      signal?.throwIfAborted();
+      const place = placeOf(input instanceof Request ? input.url : String(input));
       const headers = plain(init.headers);
       if (typeof body === 'string') headers['content-length'] = String(Buffer.byteLength(body));
-      const options = { method, headers, agent: secure ? https : http, ...(signal && { signal }) };
-      const outgoing = (secure ? httpsRequest : httpRequest)(url, options, (incoming) =>
-        read(incoming, resolve, reject),
-      );
+      const request = place.protocol === 'https:' ? httpsRequest : httpRequest;
+      const outgoing = request({ ...place, method, headers }, (incoming) => read(incoming, resolve, reject));
+      // The `signal` option of a request costs as much as the rest of it.
+      const abort = () => outgoing.destroy(new Error('aborted'));
+      signal?.addEventListener('abort', abort);
       outgoing.on('error', (cause) => reject(new TypeError('fetch failed', { cause })));
+      outgoing.on('close', () => signal?.removeEventListener('abort', abort));
       outgoing.end(typeof body === 'string' ? body : undefined);
     });
 }

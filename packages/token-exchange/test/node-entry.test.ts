@@ -164,3 +164,21 @@ test('X10 the service is down with nodeFetch: a typed error, and nothing is sent
   const call = { method: 'POST', body: '{"method":"tools/call"}' };
   await assert.rejects(fetcher('https://orders.internal/mcp', call), refusedAs('sts_unavailable'));
 });
+
+test('X8 nodeFetch: half an answer and then silence ends at the deadline, and a cut one at once', async () => {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.write('{"access_token":');
+    if (request.url === '/cut') setTimeout(() => response.destroy(), 20);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const fetch = nodeFetch();
+  const began = performance.now();
+  await assert.rejects(fetch(`${url}/silent`, { signal: AbortSignal.timeout(50) }), TypeError);
+  await assert.rejects(fetch(`${url}/cut`), TypeError);
+  assert.ok(performance.now() - began < 2_000);
+  await assert.rejects(fetch('file:///etc/hostname'), TypeError);
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
