@@ -27,16 +27,13 @@ export function followRevocations(
       const revoke = resource === undefined || ('enabled' in resource.spec && resource.spec.enabled === false);
       if (kind === 'Agent') tools.forget({ agent: uid }, { revoke });
       if (kind === 'RemoteMCPServer' && before) tools.forget({ server: uid, target: before.target }, { revoke });
-      // Whose tokens a removed or changed grant covered is not worth finding out: they are exchanged again.
-      if (kind === 'Grant') tools.forget({ all: true }, { revoke: false });
+      // Whose tokens a grant or an issuer covered is not worth finding out: those that still may exchange again.
+      if (kind === 'Grant' || kind === 'TrustedIssuer') tools.forget({ all: true }, { revoke: false });
     }
   });
-  // A principal changes whenever it is seen; only being disabled takes something away.
-  let disabled = new Set(principals.disabled().map(nameOf));
-  const stopPrincipals = principals.onChange(() => {
-    const now = principals.disabled();
-    for (const subject of now) if (!disabled.has(nameOf(subject))) tools.forget({ subject });
-    disabled = new Set(now.map(nameOf));
+  // Disabled, or signed out everywhere.
+  const stopPrincipals = principals.onChange((ended) => {
+    for (const subject of ended) tools.forget({ subject });
   });
   const watch = store.watch(store.revision(), (changes) => {
     for (const { kind, key, op } of changes) {
@@ -63,11 +60,10 @@ function knownOf({ kind, metadata }: Resource) {
   return { kind, generation: metadata.generation, target: { name, audience: [], resource: [] } };
 }
 
-const nameOf = ({ issuer, subject }: { issuer: string; subject: string }) => `${issuer} ${subject}`;
-
-/** `iss claim value` */
+/** `iss claim value`, of which the last may hold spaces. */
 function deniedFilter(key: string) {
-  const [issuer = '', claim, value = ''] = key.split(' ');
+  const [issuer = '', claim = ''] = key.split(' ', 2);
+  const value = key.slice(issuer.length + claim.length + 2);
   if (claim === 'sid') return { loginSession: value };
   return claim === 'sub' ? { subject: { issuer, subject: value } } : {};
 }

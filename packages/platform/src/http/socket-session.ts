@@ -8,7 +8,7 @@ import { callerOfBearer } from './authenticate.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
 import { toProblem } from './problems.ts';
 import { type Caller, refOf, type Services } from './services.ts';
-import { stillAllowed, watchAccess } from './still-allowed.ts';
+import { presentCaller, stillAllowed, watchAccess } from './still-allowed.ts';
 import { turnInput } from './turn-input.ts';
 
 export interface SocketRequest {
@@ -105,6 +105,9 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     switch (frame.type) {
       case 'WsClientPromptCommand':
       case 'message': {
+        const present = await presentCaller(services, caller);
+        if (present === undefined) return leave();
+        caller = present;
         const input = turnInput(
           services,
           caller,
@@ -164,15 +167,17 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     at(left, () => socket.close(CLOSE_EXPIRED, 'the token has expired'));
   }
 
+  function leave() {
+    // Nothing more is told, whatever the other side makes of the close.
+    following?.abort();
+    socket.close(CLOSE_REVOKED, 'no longer allowed');
+  }
+
   const ping = setInterval(() => socket.ping(), PING_MS);
   const stopWatching = watchAccess(
     services,
     () => stillAllowed(services, caller, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }),
-    () => {
-      // Nothing more is told, whatever the other side makes of the close.
-      following?.abort();
-      socket.close(CLOSE_REVOKED, 'no longer allowed');
-    },
+    leave,
   );
   socket.on('message', (data, binary) => {
     // Whoever was told to go may still send until the close is complete.

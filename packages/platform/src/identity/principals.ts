@@ -34,7 +34,7 @@ export function mayStillEnter(principals: PrincipalLookup, principal: Principal,
 export async function followPrincipals(store: Store): Promise<PrincipalView> {
   const records = new Map<string, PrincipalRecord>();
   const denied = new Set<string>();
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(ended: readonly PrincipalName[]) => void>();
   let revision = store.revision();
 
   const keep = (row: PrincipalRow) => records.set(principalKey(row.iss, row.sub), recordOf(row));
@@ -45,15 +45,18 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
     for (const { iss, claim, value } of denials) denied.add(denyKey(iss, claim, value));
   };
   const refresh = async (keys: ReadonlySet<string>, upTo: number) => {
+    const ended: PrincipalName[] = [];
     for (const key of keys) {
+      const before = records.get(key)?.notBefore ?? 0;
       const { issuer, subject } = nameOf(key);
       const query = store.builder.selectFrom('principals').selectAll().where('iss', '=', issuer);
       const [row] = await store.read<PrincipalRow>(query.where('sub', '=', subject).compile());
       if (row === undefined) records.delete(key);
       else keep(row);
+      if ((records.get(key)?.notBefore ?? 0) > before) ended.push(nameOf(key));
     }
     revision = upTo;
-    for (const listener of listeners) listener();
+    for (const listener of listeners) listener(ended);
   };
 
   let following = load();

@@ -149,6 +149,8 @@ export interface LoginSessions {
    */
   callback(url: string, cookies: string | undefined): Promise<CompletedSignIn>;
   authenticate(cookie: SecretValue): Promise<LoginSession | undefined>;
+  /** A login by what others hold of it: the hash of its id. */
+  byHash(idHash: string): Promise<LoginSession | undefined>;
   /** Ends this login only. */
   logout(cookie: SecretValue): Promise<{ setCookie: string[] }>;
 }
@@ -210,8 +212,8 @@ export interface Clients {
 export interface Principals extends PrincipalLookup {
   /** For decisions on behalf of somebody whose token was verified a while ago. */
   disabled(): readonly PrincipalName[];
-  /** Called after the view has taken a change over. */
-  onChange(listener: () => void): () => void;
+  /** Called after the view has taken a change over. `ended`: whose every token of before is refused from now on. */
+  onChange(listener: (ended: readonly PrincipalName[]) => void): () => void;
 }
 
 export interface Identity {

@@ -82,13 +82,12 @@ describe('X13 what is dropped is revoked at the token service', () => {
   });
 
   test('the change log: who or what ends loses its tokens there; what is merely seen or changed does not', async () => {
-    const listeners = new Set<() => void>();
-    let disabled: { issuer: string; subject: string }[] = [];
+    type Listener = (ended: readonly { issuer: string; subject: string }[]) => void;
+    const listeners = new Set<Listener>();
     let refreshes = 0;
     const policy = { onChange: () => () => undefined, refresh: () => void refreshes++ };
     const principals = {
-      disabled: () => disabled,
-      onChange: (listener: () => void) => {
+      onChange: (listener: Listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
@@ -124,8 +123,7 @@ describe('X13 what is dropped is revoked at the token service', () => {
       await revokes(() => change({ kind: 'Deny', key: `${issuer} sid login-erin`, op: 'put' }));
       await revokes(() => change({ kind: 'Deny', key: `${issuer} sub erin`, op: 'put' }));
       await revokes(() => {
-        disabled = [{ issuer, subject: 'erin' }];
-        for (const listener of listeners) listener();
+        for (const listener of listeners) listener([{ issuer, subject: 'erin' }]);
       });
 
       const session = await fresh();
@@ -137,7 +135,7 @@ describe('X13 what is dropped is revoked at the token service', () => {
         { kind: 'Deny', key: `${issuer} sid login-erin`, op: 'delete' },
         ...Array.from({ length: 20 }, (_, at) => ({ kind: 'Deny', key: `${issuer} jti ${at}`, op: 'put' as const })),
       );
-      for (const listener of listeners) listener();
+      for (const listener of listeners) listener([]);
       await new Promise((resolve) => setTimeout(resolve, 30));
       await warm('erin', session, erin);
       assert.deepEqual([count(), exchanges()], [before, asked]);

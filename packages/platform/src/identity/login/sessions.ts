@@ -26,11 +26,6 @@ export interface SessionsOptions {
   now: () => number;
 }
 
-export interface SessionsRoom extends LoginSessions {
-  /** A login by what others hold of it: the hash of its id. */
-  byHash(idHash: string): Promise<LoginSession | undefined>;
-}
-
 interface SignIn extends BegunSignIn {
   /** Name of the issuer. */
   source: string;
@@ -41,7 +36,7 @@ interface SignIn extends BegunSignIn {
 }
 
 /** Backend for frontend: the browser has a cookie, the tokens stay here. */
-export function createLoginSessions(o: SessionsOptions): SessionsRoom {
+export function createLoginSessions(o: SessionsOptions): LoginSessions {
   const { logins, native, sources, vault, now } = o;
   const { rows, line, verified, end } = logins;
   const host = o.secureCookies ? '__Host-' : '';
