@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import type { SessionEvent } from '@onbehalf/resources';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 import WebSocket from 'ws';
 import { say, startWorld, type World } from './world.ts';
@@ -434,7 +435,15 @@ describe('people of another issuer', () => {
       const before = world.seen.orders.length;
       for (const subject of ['alice', 'agent:default/assistant', 'partner:tess', 'legacy:env:7', 'client:platform']) {
         const { body } = await say(world, await plain.token(subject), 'list my orders');
-        assert.equal(body.toolCalls[0]?.isError, true, subject);
+        // The token service takes no such subject, so the call has no token and waits for another.
+        assert.deepEqual([body.state, body.toolCalls[0]?.output], ['awaiting_auth', undefined], subject);
+        const log = await world.as<{ events: SessionEvent[] }>(
+          await plain.token(subject),
+          'GET',
+          `/agents/assistant/sessions/${body.session}/events`,
+        );
+        const asked = log.body.events.find(({ type }) => type === 'auth.required');
+        assert.deepEqual(asked?.data, { reason: 'subject_rejected' });
       }
       assert.equal(world.seen.orders.length, before);
     } finally {

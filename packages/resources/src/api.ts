@@ -122,7 +122,10 @@ export const createSession = z.strictObject({ title: z.string().max(200).exactOp
 /** One user message. At most 1 MiB of text, without NUL. */
 export const postMessage = z.strictObject({ content: z.string().min(1), source: z.string().max(64).exactOptional() });
 
-/** The JSON answer of a finished turn. */
+/** An access token of the session's owner: at most 16 KiB, as at every door. */
+export const turnToken = z.strictObject({ token: z.string().min(1).max(16_384) });
+
+/** The JSON answer of a turn that has ended, or waits (`awaiting_auth`). */
 export const turnResult = z.strictObject({
   session: z.string(),
   turn: z.string(),

@@ -89,6 +89,15 @@ export async function runTurn(client: Client, request: TurnRequest): Promise<Tur
     for await (const event of client.streamMessage(agent, session, content, { signal, idempotencyKey })) {
       onEvent(event);
       if (event.type === 'turn.ended') return event.data;
+      // The next command signs in anew and brings its own token: nothing is to wait for it.
+      if (event.type === 'auth.required') {
+        await client.stopSession(agent, session);
+        throw new CliError(
+          'unauthenticated',
+          'your sign-in has run out: the turn was stopped',
+          'onbehalf login, and say it again',
+        );
+      }
     }
   } catch (error) {
     if (signal.aborted) await client.stopSession(agent, session).catch(() => undefined);

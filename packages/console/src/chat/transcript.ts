@@ -15,7 +15,8 @@ export type Part =
   | { kind: 'text'; id: string; text: string; final: boolean; truncated: boolean }
   | { kind: 'reasoning'; id: string; text: string }
   | { kind: 'tool'; id: string; call: ToolCall }
-  | { kind: 'note'; id: string; text: string };
+  | { kind: 'note'; id: string; text: string }
+  | { kind: 'sign-in'; id: string; reason: string };
 
 export interface Turn {
   id: string;
@@ -85,7 +86,7 @@ function addEvent(turn: Turn, event: SessionEvent): Turn {
       return { ...turn, parts: [...turn.parts, { kind: 'tool', id: callId, call }] };
     }
     case 'tool.sent':
-      return putCall(turn, event, (call) => ({ ...call, state: 'sent' }));
+      return { ...putCall(turn, event, (call) => ({ ...call, state: 'sent' })), state: 'running' };
     case 'exchange':
       return putCall(turn, event, (call) => ({ ...call, exchange: event.data }));
     case 'tool.result':
@@ -95,7 +96,11 @@ function addEvent(turn: Turn, event: SessionEvent): Turn {
     case 'approval.decided':
       return { ...note(`The approval was ${event.data.decision}.`), state: 'running' };
     case 'auth.required':
-      return { ...note('Your sign-in has run out. Sign in again, and the turn goes on.'), state: 'awaiting_auth' };
+      return {
+        ...turn,
+        parts: [...turn.parts, { kind: 'sign-in', id: `${event.seq}`, reason: event.data.reason }],
+        state: 'awaiting_auth',
+      };
     case 'usage':
       return { ...turn, tokens: turn.tokens + event.data.totalTokens };
     case 'truncated':

@@ -1,7 +1,8 @@
 import { Bot, Info, RotateCcw } from 'lucide-react';
 import { memo } from 'react';
+import { signInAddress } from '../sign-in/sign-in.tsx';
 import { Badge } from '../ui/badge.tsx';
-import { Button } from '../ui/button.tsx';
+import { Button, buttonClass } from '../ui/button.tsx';
 import { Time } from '../ui/time.tsx';
 import { Markdown } from './markdown.tsx';
 import { ToolCard } from './tool-card.tsx';
@@ -64,6 +65,8 @@ function PartView({ part, writing, over }: { part: Part; writing: boolean; over:
           <p className="mt-1 break-words whitespace-pre-wrap">{part.text}</p>
         </details>
       );
+    case 'sign-in':
+      return <SignInAgain reason={part.reason} over={over} />;
     case 'note':
       return (
         <p className="flex items-center gap-2 text-xs text-soft">
@@ -71,6 +74,22 @@ function PartView({ part, writing, over }: { part: Part; writing: boolean; over:
         </p>
       );
   }
+}
+
+/** The tokens of this sign-in cannot be exchanged any more. A new one resumes the turn by itself. */
+function SignInAgain({ reason, over }: { reason: string; over: boolean }) {
+  if (over) return <p className="text-xs text-soft">It waited for a new sign-in ({reason}).</p>;
+  return (
+    <section aria-label="Sign in again" className="rounded-xl border border-line bg-surface p-4">
+      <h3 className="font-medium">Your sign-in has run out</h3>
+      <p className="mt-1 text-soft">
+        A tool needs your authority ({reason}). Sign in again, and this goes on by itself.
+      </p>
+      <a href={signInAddress()} rel="noreferrer" className={`${buttonClass('primary')} mt-3`}>
+        Sign in again
+      </a>
+    </section>
+  );
 }
 
 const ENDS = {

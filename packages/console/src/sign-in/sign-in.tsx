@@ -24,7 +24,7 @@ const NOTES: Record<SignInNote, { tone: string; text: string }> = {
 };
 
 /** The server's side of it: code and PKCE, and a cookie that no script reads. */
-function signInAddress(): string {
+export function signInAddress(): string {
   const here = new URL(location.href);
   here.searchParams.delete('signin');
   return `/login?${new URLSearchParams({ returnTo: here.pathname + here.search })}`;

@@ -42,6 +42,8 @@ export async function authenticate(services: Services, request: IncomingMessage,
       const session = await identity.sessions.authenticate(found.cookie);
       if (!session) throw new HttpProblem('unauthenticated', 'your sign-in has ended: sign in again');
       await noteForeign(services, session.principal);
+      // Whoever has signed in again is asked nothing more: what waited for them goes on.
+      services.runtime.offer(session.subject);
       if (upgrade || !SAFE.has(request.method ?? ''))
         checkOrigin(services, request, upgrade ? undefined : session.csrf);
       return {

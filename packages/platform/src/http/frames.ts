@@ -136,6 +136,8 @@ function olderFrames(generation: 'first' | 'second', names: Names): Encoder {
       const step = collector.take(event);
       const frames: unknown[] = step ? [names.step(step)] : [];
       if (event.type === 'turn.started') frames.push(names.state('GENERATING'));
+      // They know no waiting: they show it as an error, and the turn goes on once somebody has signed in.
+      if (event.type === 'auth.required') frames.push(names.error(event.data.reason, 'sign in again to go on'));
       if (event.type === 'turn.ended') {
         if (event.data.state === 'failed')
           frames.push(names.error(event.data.code ?? 'failed', event.data.message ?? 'the turn failed'));

@@ -21,6 +21,7 @@ export const PROBLEMS = {
   managed_elsewhere: [409, 'The resource is managed elsewhere'],
   already_exists: [409, 'The name is taken'],
   turn_running: [409, 'A turn is running in this session'],
+  turn_not_waiting: [409, 'The turn does not wait for a token'],
   agent_disabled: [409, 'The agent is switched off'],
   too_large: [413, 'The request is too large'],
   unsupported_media_type: [415, 'The body must be application/json'],

@@ -149,6 +149,7 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
       return;
     }
     caller = { ...caller, principal, subject };
+    if (session && subject) services.runtime.offer(subject, { session: session.id });
     watchExpiry();
   }
 

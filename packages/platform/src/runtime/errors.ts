@@ -46,7 +46,7 @@ export const CALL_REFUSALS = {
 
 /** How a turn can end `failed` or `interrupted`, beside the codes of the model. */
 export const TURN_CODES = {
-  user_token_required: 'the sign-in ran out in the turn: sign in again and repeat the message',
+  user_token_required: 'the sign-in ran out in the turn, and nobody signed in again within a day',
   access_revoked: 'the grant was removed while the turn ran',
   principal_revoked: 'the person was disabled while the turn ran',
   agent_disabled: 'the agent was switched off while the turn ran',

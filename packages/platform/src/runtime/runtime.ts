@@ -1,4 +1,5 @@
-import type { SessionEvent, SessionView, TurnResult } from '@onbehalf/resources';
+import type { SessionEvent, SessionView, TurnResult, TurnState } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Stored } from '../store/index.ts';
 import { RuntimeError } from './errors.ts';
 import { EventLog } from './event-log.ts';
@@ -20,8 +21,15 @@ export interface Runtime {
   stop(session: string): Promise<string | undefined>;
   /** The number of the turn's first event. */
   firstSeq(turn: string): Promise<number>;
-  /** Waits for the end of a turn and returns what it came to. */
+  /** Waits for the end of a turn, or until it waits for the person, and returns what it came to. */
   finished(session: string, turn: string): Promise<TurnResult>;
+  /** Waits for the end of a turn. */
+  ended(turn: string): Promise<void>;
+  /**
+   * Another token of somebody whose turns wait for one (`awaiting_auth`). With a session it was brought for the turn
+   * there; without, it is that of a new login. False: none waits for it.
+   */
+  offer(next: SubjectSource, only?: { session: string }): boolean;
   events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
   /** The whole log. */
   history(session: string): Promise<SessionEvent[]>;
@@ -49,7 +57,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   };
 
   async function finished(session: string, turn: string): Promise<TurnResult> {
-    await turns.ended(turn);
+    await turns.settled(turn);
     const row = await turns.byId(turn);
     if (!row || row.session !== session) throw new RuntimeError('session_not_found', 'there is no such turn');
     if (row.state === 'running') {
@@ -59,17 +67,20 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         if (event.turn === turn && event.type === 'turn.ended') break;
     }
     const events = await log.readAll(session, Number(row.seq) - 1);
-    return summarizeTurn(
+    const told = summarizeTurn(
       session,
       turn,
       events.filter((event) => event.turn === turn),
     );
+    return told.state === 'running' ? { ...told, state: row.state as TurnState } : told;
   }
 
   return {
     sessions,
     start: turns.start,
     stop: turns.stop,
+    ended: turns.ended,
+    offer: turns.offer,
     finished,
     async firstSeq(turn) {
       const row = await turns.byId(turn);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExchangeView } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Audit, AuditEntry } from '../audit/index.ts';
 import type { ModelToolCall } from '../models/index.ts';
 import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
@@ -7,6 +8,7 @@ import { type CALL_REFUSALS, TurnFailure } from './errors.ts';
 import type { Authorize, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
 import type { BoundTool } from './toolset.ts';
 import type { TurnLog } from './turn-log.ts';
+import type { AuthWanted, TurnSubject } from './turn-subject.ts';
 
 export interface ToolCallsOptions {
   audit: Audit;
@@ -18,10 +20,23 @@ export interface ToolCallsOptions {
   /** The bindings as they stand now: asked again at each call. */
   bound: () => readonly BoundTool[];
   authorize: Authorize;
+  subject: TurnSubject;
   signal: AbortSignal;
 }
 
+/** The call could not be made with this token of the person. */
+interface NeedsPerson {
+  failed: SubjectSource;
+  wanted: AuthWanted;
+}
+
 const PARALLEL = 5;
+/** Failures of an exchange that another sign-in of the person mends. */
+const ENDED_SIGN_IN: ReadonlySet<string | undefined> = new Set([
+  'user_token_required',
+  'subject_rejected',
+  'interaction_required',
+]);
 
 /**
  * The only way to a tool: binding → decision → approval → `tool.call` and audit intent durable → sent → outcome. A call
@@ -33,27 +48,35 @@ export function createToolCalls(options: ToolCallsOptions) {
   const waiting: (() => void)[] = [];
 
   return async function callTool(step: number, call: ModelToolCall): Promise<ToolOutcome> {
+    for (let again = false; ; again = true) {
+      const done = await inTurn(() => attempt(step, call, again));
+      if ('callId' in done) return done;
+      // Without a place among those that run: calls that need no person go on.
+      await options.subject.next(done.failed, done.wanted);
+    }
+  };
+
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
     while (running >= PARALLEL) await new Promise<void>((resolve) => waiting.push(resolve));
     running++;
     try {
       options.signal.throwIfAborted();
-      return await run(step, call);
+      return await work();
     } finally {
       running--;
       waiting.shift()?.();
     }
-  };
+  }
 
-  async function run(step: number, call: ModelToolCall): Promise<ToolOutcome> {
+  /** Made again, when the person has brought another token, everything is decided again. */
+  async function attempt(step: number, call: ModelToolCall, again: boolean): Promise<ToolOutcome | NeedsPerson> {
     const tool = options.bound().find((known) => known.name === call.name);
     const values = parseArguments(call.arguments);
     const names = { server: tool?.serverName ?? '', tool: tool?.tool ?? call.name };
     const at = { step, callId: call.callId };
-    const called: EventDraft = {
-      type: 'tool.call',
-      ...at,
-      data: { ...names, name: call.name, arguments: values ?? {} },
-    };
+    const called: EventDraft[] = again
+      ? []
+      : [{ type: 'tool.call', ...at, data: { ...names, name: call.name, arguments: values ?? {} } }];
     const refusal = refuse(tool, values, call);
     if (refusal) {
       const result: EventDraft = {
@@ -61,7 +84,7 @@ export function createToolCalls(options: ToolCallsOptions) {
         ...at,
         data: { ...names, isError: true, output: refusal.message, code: refusal.code, actBy: refusal.actBy },
       };
-      await log.write([called, result], {
+      await log.write([...called, result], {
         audit: [audit.line({ ...entry(step, call, tool), type: 'refusal', phase: 'single', ...refusal.audit })],
       });
       return { callId: call.callId, name: call.name, output: refusal.message, isError: true };
@@ -69,10 +92,11 @@ export function createToolCalls(options: ToolCallsOptions) {
     if (!tool?.server || !values) throw new TurnFailure('internal', 'the call was admitted without a server');
     const ref = crypto.randomUUID();
     const line = entry(step, call, tool);
-    await log.write([called, { type: 'tool.sent', ...at, data: names }], {
+    await log.write([...called, { type: 'tool.sent', ...at, data: names }], {
       audit: [audit.line({ ...line, type: 'tool.call', phase: 'intent', ref })],
     });
     const views: ExchangeView[] = [];
+    const subject = options.subject.source;
     let result: ToolResult;
     try {
       result = await options.tools.call({
@@ -80,7 +104,7 @@ export function createToolCalls(options: ToolCallsOptions) {
         tool: tool.tool,
         arguments: values,
         target: tool.target,
-        subject: input.subject,
+        subject,
         agent: options.agent,
         session: input.session,
         turn: options.turn,
@@ -102,6 +126,7 @@ export function createToolCalls(options: ToolCallsOptions) {
       throw error;
     }
     const last = views.at(-1);
+    const asks = result.isError && subject !== undefined && ENDED_SIGN_IN.has(result.code);
     const answered: EventDraft = {
       type: 'tool.result',
       ...at,
@@ -115,22 +140,27 @@ export function createToolCalls(options: ToolCallsOptions) {
         ...(result.truncated && { truncated: true }),
       },
     };
-    await log.write([...views.map((data): EventDraft => ({ type: 'exchange', ...at, data })), answered], {
-      audit: [
-        audit.line({
-          ...line,
-          type: 'tool.call',
-          phase: 'outcome',
-          ref,
-          outcome: result.isError ? 'error' : 'ok',
-          latencyMs: result.ms,
-          ...(result.code !== undefined && { code: result.code }),
-          data: { exchange: last?.result ?? null, tokenHash: last?.hash ?? null, jti: last?.jti ?? null },
-        }),
-      ],
-    });
-    if (result.code === 'user_token_required' && input.subject)
-      throw new TurnFailure('user_token_required', 'your sign-in has run out: sign in again and repeat the message');
+    await log.write(
+      [...views.map((data): EventDraft => ({ type: 'exchange', ...at, data })), ...(asks ? [] : [answered])],
+      {
+        audit: [
+          audit.line({
+            ...line,
+            type: 'tool.call',
+            phase: 'outcome',
+            ref,
+            outcome: result.isError ? 'error' : 'ok',
+            latencyMs: result.ms,
+            ...(result.code !== undefined && { code: result.code }),
+            data: { exchange: last?.result ?? null, tokenHash: last?.hash ?? null, jti: last?.jti ?? null },
+          }),
+        ],
+      },
+    );
+    if (asks) {
+      const { code = '', claimsChallenge } = result;
+      return { failed: subject, wanted: { reason: code, ...(claimsChallenge !== undefined && { claimsChallenge }) } };
+    }
     return { callId: call.callId, name: call.name, output: result.output, isError: result.isError };
   }
 

@@ -1,7 +1,10 @@
+import type { TurnState } from '@onbehalf/resources';
 import type { SessionRow, Statement, Store, TurnRow } from '../store/index.ts';
 import type { FinishedTurn } from './ports.ts';
 
 export const LEASE_MS = 4_000;
+/** States in which somebody holds the turn. */
+const HELD = ['running', 'awaiting_auth'] as const satisfies readonly TurnState[];
 
 /** The statements of a turn's life, each with the precondition that keeps a second holder out. */
 export function turnStatements(store: Store) {
@@ -44,13 +47,16 @@ export function turnStatements(store: Store) {
         .where('turn', '=', turn.id);
       return [{ query: finished.compile(), expect: 1, conflict: 'fence' }, { query: freed.compile() }];
     },
+    setState(turn: string, state: (typeof HELD)[number]): Statement {
+      return { query: builder.updateTable('turns').set({ state }).where('id', '=', turn).compile() };
+    },
     renew(holder: string, until: number): Statement {
       return {
         query: builder
           .updateTable('turns')
           .set({ lease_until: until })
           .where('holder', '=', holder)
-          .where('state', '=', 'running')
+          .where('state', 'in', HELD)
           .compile(),
       };
     },
@@ -110,7 +116,7 @@ export function turnStatements(store: Store) {
           .innerJoin('sessions', 'sessions.id', 'turns.session')
           .selectAll('turns')
           .select('sessions.last_seq')
-          .where('turns.state', '=', 'running')
+          .where('turns.state', 'in', HELD)
           .where('turns.lease_until', '<', before)
           .limit(200)
           .compile(),

@@ -1,4 +1,5 @@
 import { milliseconds, type Usage } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
 import { ModelError } from '../models/index.ts';
 import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
@@ -9,8 +10,10 @@ import { buildHistory } from './history.ts';
 import type { AgentExecutor, FinishedTurn, TurnInput } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
 import { resolveTools, type WriterMayUse } from './toolset.ts';
+import { TurnClock } from './turn-clock.ts';
 import { TurnLog } from './turn-log.ts';
 import { LEASE_MS, turnStatements } from './turn-rows.ts';
+import { TurnSubject } from './turn-subject.ts';
 
 export interface TurnsOptions {
   store: Store;
@@ -31,12 +34,21 @@ interface LiveTurn {
   input: TurnInput;
   controller: AbortController;
   done: Promise<void>;
+  /** Whose token it exchanges, from its first moment on. */
+  subject?: TurnSubject;
+  /** It is stored that it waits for the person. */
+  waiting: boolean;
+  /** Told when it does. */
+  onWait: Set<() => void>;
 }
 
 const RENEW_MS = 1_500;
 const SWEEP_MS = 1_500;
 const PRUNE_AFTER_MS = 900_000;
 const TITLE_LENGTH = 80;
+const DURATION_MS = 3_600_000;
+/** How long a turn waits for a person who has to sign in again. */
+const WAIT_MS = 24 * 3_600_000;
 const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0, cachedInputTokens: 0 };
 
 /** Starts, holds, stops and ends turns. The holder renews its lease; what nobody holds is `interrupted`. */
@@ -63,7 +75,10 @@ export function createTurns(options: TurnsOptions) {
     const id = crypto.randomUUID();
     const lastSeq = await claim(id, input, agent);
     const controller = new AbortController();
-    const turn: LiveTurn = { id, session: input.session, agent, input, controller, done: Promise.resolve() };
+    const turn: LiveTurn = {
+      ...{ id, session: input.session, agent, input, controller, done: Promise.resolve() },
+      ...{ waiting: false, onWait: new Set() },
+    };
     live.set(id, turn);
     turn.done = run(turn, executor, lastSeq).finally(() => live.delete(id));
     return id;
@@ -163,11 +178,36 @@ export function createTurns(options: TurnsOptions) {
       { id: turn.id, session: turn.session, holder: store.writer, fence: 1, lastSeq },
       (error) => controller.abort(error),
     );
-    const duration = agent.spec.declarative?.maxTurnDuration;
-    const timer = setTimeout(
-      () => controller.abort(new TurnFailure('max_duration', 'the turn took longer than it may')),
-      duration === undefined ? 3_600_000 : milliseconds(duration),
+    const { maxTurnDuration } = agent.spec.declarative ?? {};
+    const clock = new TurnClock(
+      { running: maxTurnDuration === undefined ? DURATION_MS : milliseconds(maxTurnDuration), waiting: WAIT_MS },
+      (failure) => controller.abort(failure),
     );
+    const subject = new TurnSubject({
+      subject: input.subject,
+      signal: controller.signal,
+      async onWait(wanted) {
+        await turnLog.write([{ type: 'auth.required', data: wanted }], {
+          statements: [rows.setState(turn.id, 'awaiting_auth')],
+        });
+        clock.wait();
+        turn.waiting = true;
+        for (const tell of turn.onWait) tell();
+      },
+      async onResume() {
+        clock.run();
+        await turnLog.write([], {
+          statements: [rows.setState(turn.id, 'running')],
+          audit: [
+            audit.line({
+              ...{ type: 'login', phase: 'single', principal: input.caller.audit, agent: identityOf(agent) },
+              ...{ session: turn.session, turn: turn.id, outcome: 'turn goes on', reason: 'another token was brought' },
+            }),
+          ],
+        });
+      },
+    });
+    turn.subject = subject;
     let end: FinishedTurn;
     try {
       const bound = () => {
@@ -200,6 +240,7 @@ export function createTurns(options: TurnsOptions) {
           agent: { ...identityOf(agent), generation: agent.metadata.generation },
           bound,
           authorize: input.authorize,
+          subject,
           signal: controller.signal,
         }),
       });
@@ -231,7 +272,7 @@ export function createTurns(options: TurnsOptions) {
     } catch (error) {
       end = { ...endOf(controller.signal.aborted ? controller.signal.reason : error), usage };
     } finally {
-      clearTimeout(timer);
+      clock.stop();
     }
     const ended = {
       type: 'turn.ended' as const,
@@ -321,6 +362,22 @@ export function createTurns(options: TurnsOptions) {
     stop,
     /** Waits until the turn has ended here, or at once where it does not run here. */
     ended: async (turn: string) => void (await live.get(turn)?.done),
+    /** The same, or until it waits for the person. */
+    async settled(id: string): Promise<void> {
+      const turn = live.get(id);
+      if (turn === undefined || turn.waiting) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      turn.onWait.add(resolve);
+      await Promise.race([turn.done, promise]);
+      turn.onWait.delete(resolve);
+    },
+    /** Another token for the turns that wait for one of this principal: of one session, or of all. */
+    offer(next: SubjectSource, only?: { session: string }): boolean {
+      const asked = [...live.values()].filter(({ session }) => only === undefined || session === only.session);
+      const taken = asked.filter((turn) => turn.subject?.offer(next, only !== undefined) === true);
+      for (const turn of taken) turn.waiting = false;
+      return taken.length > 0;
+    },
     interruptAbandoned,
     byId: async (id: string) => (await rows.byId(id))[0],
     /** Asks again for every turn under way whether its principal may still run its agent. */
@@ -337,7 +394,9 @@ export function createTurns(options: TurnsOptions) {
     },
     async drain(ms: number) {
       draining = true;
-      const all = Promise.allSettled([...live.values()].map((turn) => turn.done));
+      // What waits for a person is not waited for.
+      const busy = [...live.values()].filter(({ waiting }) => !waiting);
+      const all = Promise.allSettled(busy.map((turn) => turn.done));
       await Promise.race([all, new Promise((resolve) => setTimeout(resolve, ms).unref())]);
       for (const turn of live.values())
         turn.controller.abort(new RuntimeError('shutting_down', 'the server is stopping'));

@@ -9,6 +9,7 @@ export interface Failure {
   code: string;
   message: string;
   actBy: string;
+  claimsChallenge?: string;
   /** Whether the server, and not we or the token service, is to blame: counts for its breaker. */
   server: boolean;
 }
@@ -25,6 +26,7 @@ export function explainFailure(error: unknown, server: Pick<McpServer, 'metadata
       message: known.message,
       actBy: known.actBy,
       server: known.code === 'target_unauthorized',
+      ...(known.claimsChallenge !== undefined && { claimsChallenge: known.claimsChallenge }),
     };
   if (known instanceof VaultError)
     return {

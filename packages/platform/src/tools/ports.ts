@@ -47,6 +47,8 @@ export interface ToolResult {
   output: string;
   code?: string;
   actBy?: string;
+  /** What the token service wants the person to be asked (`interaction_required`). */
+  claimsChallenge?: string;
   truncated: boolean;
   ms: number;
 }

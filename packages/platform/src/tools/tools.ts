@@ -75,7 +75,9 @@ export function createTools(options: ToolsOptions): Tools {
       if (request.signal.aborted) throw request.signal.reason;
       const failure = explainFailure(error, server);
       breaker.record(failure.server);
-      return failed(failure.code, failure.message, failure.actBy);
+      const { claimsChallenge } = failure;
+      const result = failed(failure.code, failure.message, failure.actBy);
+      return claimsChallenge === undefined ? result : { ...result, claimsChallenge };
     }
   }
 

@@ -9,11 +9,13 @@ import {
   sessionView,
   stopResult,
   turnResult,
+  turnToken,
 } from '@onbehalf/resources';
+import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import { identityOf } from '../../runtime/index.ts';
 import type { Stored } from '../../store/index.ts';
-import { findAgent } from '../authenticate.ts';
+import { callerOfBearer, findAgent } from '../authenticate.ts';
 import { streamEvents } from '../event-stream.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
@@ -177,7 +179,7 @@ export const sessionRoutes: readonly Route[] = [
     authorize: sessionFor('session.delete'),
     async handle({ services, found, reply }) {
       const turn = await services.runtime.stop(found.id);
-      if (turn !== undefined) await services.runtime.finished(found.id, turn);
+      if (turn !== undefined) await services.runtime.ended(turn);
       await services.runtime.sessions.remove(found.id);
       services.tools.forget({ session: found.id });
       reply.code(204);
@@ -186,7 +188,8 @@ export const sessionRoutes: readonly Route[] = [
   route<z.infer<typeof postMessage>, z.infer<typeof messageQuery>, SessionView>({
     method: 'POST',
     path: `${PREFIX}/:session/messages`,
-    summary: 'Says something; JSON when the turn has ended, or its events as they come (Accept: text/event-stream)',
+    summary:
+      'Says something; JSON when the turn has ended or waits for the person, or its events as they come (Accept: text/event-stream)',
     body: content,
     query: messageQuery,
     responses: { 200: turnResult },
@@ -243,6 +246,23 @@ export const sessionRoutes: readonly Route[] = [
     async handle({ services, found }) {
       const turn = await services.runtime.stop(found.id);
       return turn === undefined ? { stopped: false } : { stopped: true, turn };
+    },
+  }),
+  route<z.infer<typeof turnToken>, Record<string, never>, SessionView>({
+    method: 'POST',
+    path: `${PREFIX}/:session/turns/:turn/token`,
+    summary: 'Another token of the owner, for a turn that waits for one (awaiting_auth): the turn goes on',
+    body: turnToken,
+    responses: { 204: null },
+    authorize: sessionFor('session.post'),
+    async handle({ services, caller, body, found, params, reply }) {
+      const { principal, subject } = await callerOfBearer(services, SecretValue.of(body.token));
+      if (principal.issuer !== caller.principal.issuer || principal.subject !== caller.principal.subject)
+        throw new HttpProblem('forbidden', 'the token is of somebody else');
+      const waits = found.turn?.id === params.turn && found.turn?.state === 'awaiting_auth';
+      if (!waits || !subject || !services.runtime.offer(subject, { session: found.id }))
+        throw new HttpProblem('turn_not_waiting', 'this turn has ended, or goes on already');
+      reply.code(204);
     },
   }),
   route<undefined, Record<string, never>, SessionView>({
