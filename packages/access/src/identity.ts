@@ -58,6 +58,7 @@ export function admit(identity: Identity, issuer: IssuerConfig, principals: Prin
     ...who,
     ...(sid === undefined ? {} : { sid }),
     ...(jti === undefined ? {} : { jti }),
+    ...(issuedAt === undefined ? {} : { issuedAt }),
   });
   if (tooOld || denied) throw new AccessError('token_revoked', 'the token was revoked', who);
   const role = capRole((issuer.rolesFromPrincipals ? record?.role : claimedRole) ?? 'INACTIVE', issuer.maxRole);

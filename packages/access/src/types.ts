@@ -102,7 +102,8 @@ export interface IssuerConfig {
 /** What the installation itself knows of a principal. Synchronous views in memory, asked on every verification. */
 export interface PrincipalLookup {
   lookup(issuer: string, subject: string): PrincipalRecord | undefined;
-  denied(credential: { issuer: string; subject: string; sid?: string; jti?: string }): boolean;
+  /** `issuedAt`: seconds, of the token; one that does not say it is older than any denial. */
+  denied(credential: { issuer: string; subject: string; sid?: string; jti?: string; issuedAt?: number }): boolean;
 }
 
 export interface PrincipalRecord {

@@ -64,6 +64,6 @@ function knownOf({ kind, metadata }: Resource) {
 function deniedFilter(key: string) {
   const [issuer = '', claim = ''] = key.split(' ', 2);
   const value = key.slice(issuer.length + claim.length + 2);
-  if (claim === 'sid') return { loginSession: value };
+  if (claim.split('<')[0] === 'sid') return { loginSession: value };
   return claim === 'sub' ? { subject: { issuer, subject: value } } : {};
 }

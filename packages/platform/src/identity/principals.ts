@@ -14,7 +14,16 @@ const SEPARATOR = ' ';
 
 /** Keys in the change log: an issuer holds no space. */
 export const principalKey = (issuer: string, subject: string): string => `${issuer}${SEPARATOR}${subject}`;
+/** `claim` is `jti` or `sid`, or `sid<SECONDS`: then what was issued before that moment. */
 export const denyKey = (issuer: string, claim: string, value: string): string => `${issuer} ${claim} ${value}`;
+
+/** What a key denies, and of which age: seconds since the epoch. */
+export function deniedBy(key: string): { issuer: string; claim: string; value: string; before: number } {
+  const [issuer = '', named = ''] = key.split(SEPARATOR, 2);
+  const [claim = '', before] = named.split('<');
+  const value = key.slice(issuer.length + named.length + 2);
+  return { issuer, claim, value, before: before === undefined ? Number.POSITIVE_INFINITY : Number(before) };
+}
 
 /**
  * Whether somebody whose token was verified at `since` (milliseconds since the epoch) may still enter, as they are known
@@ -26,14 +35,23 @@ export function mayStillEnter(principals: PrincipalLookup, principal: Principal,
   const record = principals.lookup(issuer, subject);
   if (record?.disabled) throw new AccessError('principal_disabled', 'the principal is disabled', { issuer, subject });
   const tooOld = record?.notBefore !== undefined && since / 1000 < record.notBefore;
-  const denied = principals.denied({ issuer, subject, ...(sid && { sid }), ...(jti && { jti }) });
+  const named = { issuer, subject, ...(sid && { sid }), ...(jti && { jti }) };
+  const denied = principals.denied({ ...named, issuedAt: since / 1000 });
   if (tooOld || denied) throw new AccessError('token_revoked', 'the sign-in was revoked', { issuer, subject });
 }
 
 /** Principals and the deny list in memory, following the change log, so that every verification can ask them. */
 export async function followPrincipals(store: Store): Promise<PrincipalView> {
   const records = new Map<string, PrincipalRecord>();
-  const denied = new Set<string>();
+  /** Issuer, claim and value to the moments before which they are denied. */
+  const denied = new Map<string, Set<number>>();
+  const deny = (key: string, put: boolean) => {
+    const { issuer, claim, value, before } = deniedBy(key);
+    const name = denyKey(issuer, claim, value);
+    const known = denied.get(name) ?? new Set();
+    if (put) denied.set(name, known.add(before));
+    else if (known.delete(before) && known.size === 0) denied.delete(name);
+  };
   const listeners = new Set<(ended: readonly PrincipalName[]) => void>();
   let revision = store.revision();
 
@@ -42,7 +60,7 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
     const { builder } = store;
     for (const row of await store.read<PrincipalRow>(builder.selectFrom('principals').selectAll().compile())) keep(row);
     const denials = await store.read(builder.selectFrom('deny_list').selectAll().compile());
-    for (const { iss, claim, value } of denials) denied.add(denyKey(iss, claim, value));
+    for (const { iss, claim, value } of denials) deny(denyKey(iss, claim, value), true);
   };
   const refresh = async (keys: ReadonlySet<string>, upTo: number) => {
     const ended: PrincipalName[] = [];
@@ -62,11 +80,7 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
   let following = load();
   const watch = store.watch(revision, (changes) => {
     // A denial is in its key: it counts at once.
-    for (const { kind, key, op } of changes) {
-      if (kind !== 'Deny') continue;
-      if (op === 'put') denied.add(key);
-      else denied.delete(key);
-    }
+    for (const { kind, key, op } of changes) if (kind === 'Deny') deny(key, op === 'put');
     const keys = new Set(changes.flatMap(({ kind, key }) => (kind === 'Principal' ? [key] : [])));
     const upTo = changes.at(-1)?.revision ?? revision;
     following = following.then(() => refresh(keys, upTo));
@@ -75,12 +89,13 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
 
   return {
     lookup: (issuer, subject) => records.get(principalKey(issuer, subject)),
-    denied({ issuer, subject, sid, jti }) {
+    denied({ issuer, subject, sid, jti, issuedAt = Number.NEGATIVE_INFINITY }) {
       if (denied.size === 0) return false;
       const claims = { sub: subject, sid, jti };
-      return Object.entries(claims).some(
-        ([name, value]) => value !== undefined && denied.has(denyKey(issuer, name, value)),
-      );
+      return Object.entries(claims).some(([name, value]) => {
+        const moments = value === undefined ? undefined : denied.get(denyKey(issuer, name, value));
+        return moments !== undefined && [...moments].some((before) => issuedAt < before);
+      });
     },
     disabled: () => [...records].flatMap(([key, record]) => (record.disabled ? [nameOf(key)] : [])),
     has: (issuer) => [...records.keys()].some((key) => key.startsWith(principalKey(issuer, ''))),

@@ -9,10 +9,18 @@ import type { PrincipalName } from './types.ts';
 /** Longer than an access token lives, so that none of the login's is left. */
 const LONGEST_TOKEN = 11 * 60_000;
 
+/** The tokens with this `sid` that were issued up to now (milliseconds): their issuer may use it for another login. */
+export const sidUntil = (now: number) => `sid<${Math.floor(now / 1000) + 1}` as const;
+
 /** Part of a unit: what carries this claim is refused until then (milliseconds since the epoch). */
 export function denial(
   { builder }: Pick<Store, 'builder'>,
-  { issuer, claim, value, until }: { issuer: string; claim: 'jti' | 'sid'; value: string; until: number },
+  {
+    issuer,
+    claim,
+    value,
+    until,
+  }: { issuer: string; claim: 'jti' | 'sid' | `sid<${number}`; value: string; until: number },
 ) {
   const insert = builder.insertInto('deny_list').values({ iss: issuer, claim, value, until });
   const query = insert.onConflict((conflict) => conflict.columns(['iss', 'claim', 'value']).doUpdateSet({ until }));

@@ -46,7 +46,7 @@ export async function startOtherIssuer(name = 'office') {
   const sign = (claims: Record<string, unknown>, typ: string) =>
     new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'k1', typ }).sign(privateKey);
   const now = () => Math.floor(Date.now() / 1000);
-  const accessToken = (sub: string, sid: string, more: JWTPayload = {}) =>
+  const accessToken = (sub: string, sid: string, more: Record<string, unknown> = {}) =>
     sign(
       {
         ...{ iss: url, sub, sid, aud: ['our-api', 'platform'], client_id: CLIENT, scope: 'openid', jti: randomUUID() },

@@ -3,7 +3,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import type { Audit } from '../../audit/index.ts';
 import { type Store, StoreError } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
-import { denial, notBefore } from '../revocation.ts';
+import { denial, notBefore, sidUntil } from '../revocation.ts';
 import { TokenError } from '../token-service/errors.ts';
 import { parseForm } from '../token-service/form.ts';
 import { useOnce } from '../token-service/replay.ts';
@@ -28,7 +28,7 @@ export interface BackchannelOptions {
 
 /**
  * An issuer says that somebody has signed out there (OpenID Connect Back-Channel Logout 1.0 section 2.5). What that
- * login gave ends here in one unit: console sessions, and by the deny list whatever else carries its `sid`; without a
+ * login gave ends here in one unit: console sessions, and by the deny list whatever else was issued for its `sid`; without a
  * `sid` all that the person was given before this moment. The change log takes it to tickets, sockets and cached tokens.
  */
 export function createBackchannelLogout(o: BackchannelOptions) {
@@ -43,7 +43,7 @@ export function createBackchannelLogout(o: BackchannelOptions) {
     const until = now() + (config.maxLifetime ?? LONGEST_TOKEN) * 1000;
     const others =
       sid !== undefined
-        ? denial(store, { issuer, claim: 'sid', value: sid, until })
+        ? denial(store, { issuer, claim: sidUntil(now()), value: sid, until })
         : notBefore(store, { issuer, subject: subject ?? '' }, now());
     await store.commit({
       statements: [

@@ -93,5 +93,6 @@ function isLive({ sub_id: id, sub, sid, jti, iat }: JWTPayload, { principals, is
     ...who,
     ...(typeof sid === 'string' && { sid }),
     ...(jti !== undefined && { jti }),
+    issuedAt: Number(iat),
   });
 }

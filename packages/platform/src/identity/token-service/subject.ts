@@ -168,8 +168,9 @@ function admit(principal: PrincipalName, payload: JWTPayload, { principals, issu
   const record = principals.lookup(principal.issuer, principal.subject);
   const gone = principal.issuer === issuer && (record === undefined || record.role === 'INACTIVE');
   if (gone || record?.disabled) throw refused('principal_active');
-  const revoked = principals.denied({ ...principal, ...pick(payload, 'sid'), ...pick(payload, 'jti') });
-  if (revoked || Number(payload.iat) < (record?.notBefore ?? 0)) throw refused('subject_not_revoked');
+  const issuedAt = Number(payload.iat);
+  const revoked = principals.denied({ ...principal, ...pick(payload, 'sid'), ...pick(payload, 'jti'), issuedAt });
+  if (revoked || issuedAt < (record?.notBefore ?? 0)) throw refused('subject_not_revoked');
 }
 
 function claimsOf(payload: JWTPayload) {
