@@ -33,12 +33,12 @@ export async function discover(io: Io, server: string): Promise<Discovery> {
       throw new CliError('unreachable', `${server} cannot be reached`, 'onbehalf up, or --server URL');
     });
   const found = (response.ok ? await response.json().catch(() => ({})) : {}) as Partial<Discovery>;
-  const { issuer, authorization_endpoint: authorize, token_endpoint: token } = found;
+  const { issuer, authorization_endpoint: authorize, token_endpoint: token, revocation_endpoint: revoke } = found;
   if (typeof issuer !== 'string' || typeof authorize !== 'string' || typeof token !== 'string')
     throw new CliError('unreachable', `${server} is no Onbehalf server`, '--server URL');
   if (issuer.replace(/\/$/, '') !== server)
     throw new CliError('failure', `${server} says that it is ${issuer}`, `onbehalf login --server ${issuer}`);
-  for (const endpoint of [authorize, token])
+  for (const endpoint of [authorize, token, ...(revoke === undefined ? [] : [revoke])])
     if (new URL(endpoint).origin !== new URL(server).origin)
       throw new CliError('failure', `the issuer of ${server} sends to ${new URL(endpoint).origin}`);
   return found as Discovery;
@@ -154,9 +154,10 @@ async function receiveCode(io: Io, state: string, issuer: string) {
   });
   code.catch(() => undefined);
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://127.0.0.1');
-    const query = url.searchParams;
-    if (request.method !== 'GET' || url.pathname !== '/callback' || !same(query.get('state') ?? '', state))
+    // Any page, and any program of this machine, can ask this port for anything.
+    const url = URL.parse(request.url ?? '/', 'http://127.0.0.1');
+    const query = url?.searchParams ?? new URLSearchParams();
+    if (request.method !== 'GET' || url?.pathname !== '/callback' || !same(query.get('state') ?? '', state))
       return page(response, 404, 'This is not the sign-in that the command line waits for.');
     // RFC 9207 section 2.4: the answer of another issuer is none.
     if (query.has('iss') && query.get('iss') !== issuer) {
@@ -192,7 +193,10 @@ async function receiveCode(io: Io, state: string, issuer: string) {
   };
 }
 
-const same = (a: string, b: string) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+function same(a: string, b: string): boolean {
+  const [one, other] = [Buffer.from(a), Buffer.from(b)];
+  return one.length === other.length && timingSafeEqual(one, other);
+}
 
 function page(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, {

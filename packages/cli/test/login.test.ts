@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chmod, readdir, readFile, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { tokenFile } from '../src/token-file.ts';
@@ -144,8 +145,41 @@ test('a redirect with another state is not ours; an answer of another issuer (RF
   );
 });
 
+test('I8 whatever is asked of the loopback port while it waits, the sign-in goes on', async () => {
+  await using directory = await temporaryDirectory();
+  await using issuer = await startIssuer();
+  const env = { ONBEHALF_URL: issuer.url, XDG_CONFIG_HOME: directory.path };
+  let answers: Promise<string[]> | undefined;
+  const ran = await cli(['login'], {
+    env,
+    openBrowser(url) {
+      const query = new URL(url).searchParams;
+      const port = Number(new URL(query.get('redirect_uri') ?? '').port);
+      const { length } = query.get('state') ?? '';
+      const ask = (target: string) =>
+        new Promise<string>((resolve) => {
+          const socket = connect(port, '127.0.0.1', () => socket.end(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`));
+          let text = '';
+          socket.on('data', (chunk) => {
+            text += String(chunk);
+          });
+          socket.on('close', () => resolve(text.slice(0, 12)));
+        });
+      const state = encodeURIComponent('é'.repeat(length));
+      answers = Promise.all(['//', 'http://[', `/callback?code=x&state=${state}`].map(ask)).finally(() => browse(url));
+      return true;
+    },
+  });
+  assert.deepEqual(await answers, Array(3).fill('HTTP/1.1 404'));
+  assert.equal(ran.code, 0, ran.stderr);
+});
+
 test('an issuer that is not the server, or sends elsewhere, is refused before anything is opened', async () => {
-  for (const change of [{ issuer: 'https://evil.example' }, { token_endpoint: 'https://evil.example/token' }]) {
+  for (const change of [
+    { issuer: 'https://evil.example' },
+    { token_endpoint: 'https://evil.example/token' },
+    { revocation_endpoint: 'https://evil.example/revoke' },
+  ]) {
     await using server = await startServer(() => ({
       status: 200,
       body: {
