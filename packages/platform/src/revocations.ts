@@ -1,6 +1,9 @@
 import type { Services } from './http/index.ts';
 import type { Identity } from './identity/index.ts';
 
+const ENDS: ReadonlySet<string> = new Set(['LoginSession', 'Deny']);
+const TOGETHER_MS = 20;
+
 /**
  * What is revoked reaches turns, exchanged tokens and connections through the change log and the policy. Where somebody
  * or something has lost a right, the tokens are ended at their service too; where a resource merely changed, they are
@@ -35,20 +38,27 @@ export function followRevocations(
   const stopPrincipals = principals.onChange((ended) => {
     for (const subject of ended) tools.forget({ subject });
   });
+  let asking: NodeJS.Timeout | undefined;
   const watch = store.watch(store.revision(), (changes) => {
     for (const { kind, key, op } of changes) {
       if (kind === 'Session') tools.forget({ session: key });
       else if (kind === 'LoginSession' && op === 'delete') tools.forget({ loginSession: key });
       else if (kind === 'Deny' && op === 'put') tools.forget(deniedFilter(key));
     }
-    // Open sockets ask again whether their login still stands.
-    if (changes.some(({ kind }) => kind === 'LoginSession' || kind === 'Deny')) queueMicrotask(() => policy.refresh());
+    // Open sockets ask again whether their login still stands: once for all that end together.
+    const ends = changes.some(({ kind, op }) => op === (kind === 'LoginSession' ? 'delete' : 'put') && ENDS.has(kind));
+    if (ends)
+      asking ??= setTimeout(() => {
+        asking = undefined;
+        policy.refresh();
+      }, TOGETHER_MS).unref();
   });
   return () => {
     stopPolicy();
     stopRegistry();
     stopPrincipals();
     watch.close();
+    clearTimeout(asking);
   };
 }
 

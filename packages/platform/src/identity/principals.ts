@@ -94,7 +94,8 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
       const claims = { sub: subject, sid, jti };
       return Object.entries(claims).some(([name, value]) => {
         const moments = value === undefined ? undefined : denied.get(denyKey(issuer, name, value));
-        return moments !== undefined && [...moments].some((before) => issuedAt < before);
+        // What is no number is no moment after it.
+        return moments !== undefined && [...moments].some((before) => !(issuedAt >= before));
       });
     },
     disabled: () => [...records].flatMap(([key, record]) => (record.disabled ? [nameOf(key)] : [])),

@@ -43,7 +43,12 @@ async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string): Promise
 const token = (f: IdentityFixture, form: Record<string, string>) =>
   postForm(f.publicUrl, { client_id: 'cli', ...form }, '/login/cli/token');
 
-async function signInNative(f: IdentityFixture, at: OtherIssuer, sub: string): Promise<Tokens> {
+async function signInNative(
+  f: IdentityFixture,
+  at: OtherIssuer,
+  sub: string,
+  before?: (code: string) => Promise<void>,
+): Promise<Tokens> {
   const { sessions } = f.identity;
   const verifier = randomBytes(32).toString('base64url');
   const redirect = 'http://127.0.0.1:49152/callback';
@@ -55,6 +60,7 @@ async function signInNative(f: IdentityFixture, at: OtherIssuer, sub: string): P
   const begun = await sessions.beginNative(new URLSearchParams(asked));
   const done = await sessions.callback(at.consent(begun.location, sub), pairOf(begun.setCookie));
   const code = new URL(done.location).searchParams.get('code') ?? '';
+  await before?.(code);
   const answer = await token(f, {
     ...{ grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: redirect },
   });
@@ -210,6 +216,53 @@ test('X8 an opaque token that says it lives for a thousand years is renewed with
   const session = await sessions.authenticate(await signIn(f, office, 'alice'));
   const { expiresAt = 0 } = (await session?.subject.current()) ?? {};
   assert.ok(expiresAt > f.now() && expiresAt <= f.now() + 86_400_000);
+});
+
+test('X13 a token that does not say when it was issued is older than any denial', async () => {
+  await using w = await start();
+  const { f, office } = w;
+  const body = new URLSearchParams({ logout_token: await office.logoutToken({ sid: 'sid-1' }) });
+  await fetch(`${f.publicUrl}/oidc/backchannel-logout/office`, { method: 'POST', body });
+  const named = { issuer: office.url, subject: 'alice', sid: 'sid-1' };
+  for (const issuedAt of [Number.NaN, 0, f.now() / 1000 - 1])
+    assert.equal(f.identity.principals.denied({ ...named, issuedAt }), true, String(issuedAt));
+  assert.equal(f.identity.principals.denied(named), true);
+  assert.equal(f.identity.principals.denied({ ...named, issuedAt: f.now() / 1000 + 5 }), false);
+});
+
+test('a code of the command line opens no socket, and is not spent by the attempt', async () => {
+  await using w = await start();
+  const { f, office, sessions } = w;
+  let tried: unknown = 'not tried';
+  const answer = await signInNative(f, office, 'bob', async (code) => {
+    tried = await f.identity.tickets.redeem(SecretValue.of(code), 'agent-1');
+  });
+  assert.equal(tried, undefined);
+  assert.ok(answer.access_token);
+  const cookie = await signIn(f, office, 'alice');
+  const session = await sessions.authenticate(cookie);
+  assert.ok(session);
+  const ticket = await f.identity.tickets.create(session.principal, 'agent-1', { loginSession: session.idHash });
+  const form = { code: ticket.reveal(), code_verifier: 'x'.repeat(43), redirect_uri: 'http://127.0.0.1:1/callback' };
+  assert.equal((await token(f, { grant_type: 'authorization_code', ...form })).status, 400);
+  assert.ok(await f.identity.tickets.redeem(ticket, 'agent-1'));
+});
+
+test('G1 a place to go on to that no cookie holds, or of another host, is the console', async () => {
+  await using w = await start();
+  const { f, office, sessions } = w;
+  const place = async (returnTo: string) => {
+    const begun = await sessions.begin(returnTo, 'office');
+    assert.ok(begun.setCookie.length < 4_096, `${begun.setCookie.length} bytes`);
+    const done = await f.identity.sessions.callback(office.consent(begun.location, 'alice'), pairOf(begun.setCookie));
+    return done.location;
+  };
+  assert.equal(await place('/ui/agents?of=alice#top'), '/ui/agents?of=alice#top');
+  for (const evil of [
+    ...['//evil.example', '/\\evil.example', 'https://evil.example', '/ui/\r\nX: 1', '/é', '', 'ui', '/\u202e'],
+    `/ui/${'a'.repeat(100_000)}`,
+  ])
+    assert.equal(await place(evil), '/ui/', evil.slice(0, 30));
 });
 
 test('a logout token is remembered for as long as it could be shown again, whatever end it gives itself', async () => {

@@ -140,6 +140,19 @@ describe('X13 what is dropped is revoked at the token service', () => {
       await warm('erin', session, erin);
       assert.deepEqual([count(), exchanges()], [before, asked]);
       assert.equal(refreshes, 1, 'one look at the policy for one batch of changes');
+
+      refreshes = 0;
+      for (let at = 0; at < 100; at++) await change({ kind: 'Deny', key: `${issuer} sid storm ${at}`, op: 'put' });
+      await until(() => refreshes > 0);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      assert.ok(refreshes < 50, `${refreshes} looks for a storm of 100`);
+      refreshes = 0;
+      await change(
+        { kind: 'LoginSession', key: 'login-erin', op: 'put' },
+        { kind: 'Deny', key: `${issuer} sid storm 1`, op: 'delete' },
+      );
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      assert.equal(refreshes, 0, 'nothing has ended');
     } finally {
       stop();
     }

@@ -67,9 +67,12 @@ export function stringOf(body: Record<string, unknown>, name: string): string | 
   return typeof value === 'string' && value !== '' && value.length <= 2_048 ? value : undefined;
 }
 
-/** A path of ours to go on with. Anything that a browser could take for another host is not one. */
+/**
+ * A path of ours to go on with. Anything that a browser could take for another host is not one, nor what no cookie
+ * holds.
+ */
 export function localPath(value: string | undefined): string {
-  return value !== undefined && /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(value) ? value : '/ui/';
+  return value !== undefined && /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,1023}$/.test(value) ? value : '/ui/';
 }
 
 /** The value of one cookie. */

@@ -77,10 +77,12 @@ export function createNativeLogins(o: {
   const { builder } = store;
   // Not the hash that a cookie would be looked up by.
   const hashOfId = (id: string) => hashOf(`cli ${id}`);
+  // Nor the hash of a ticket.
+  const hashOfCode = (code: string) => hashOf(`code ${code}`);
   const invalid = (check: string, says: string) => new TokenError('invalid_grant', check, says);
 
   async function redeem(form: Form): Promise<{ login: Login; id: string }> {
-    const code = hashOf(required(form, 'code'));
+    const code = hashOfCode(required(form, 'code'));
     const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
     const [row] = await store.read<TicketRow>(select.compile());
     const kept = row && openCode(row.payload);
@@ -162,7 +164,7 @@ export function createNativeLogins(o: {
       const login = newLogin(hashOfId(id), signedIn, now());
       await rows.insert(login, '', line(login, 'command line session'));
       const sealed = vault.sealInline(codePlace, SecretValue.of(JSON.stringify({ id, challenge, redirectUri })));
-      const row = { hash: hashOf(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
+      const row = { hash: hashOfCode(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
       await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
       return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
     },
