@@ -25,7 +25,7 @@ import {
 } from 'jose';
 import { type KeycloakLogin, signInAtKeycloak } from '../../examples/keycloak/sign-in.ts';
 import { hasKeycloak, type RunningKeycloak, setUpKeycloak, startKeycloak } from '../../tools/keycloak.ts';
-import { type SeenAtServers, startOurServer } from './keycloak-world.ts';
+import { realmOf, type SeenAtServers, startOurServer } from './keycloak-world.ts';
 import { freePort, type World } from './world.ts';
 
 const EXAMPLE = join(import.meta.dirname, '..', '..', 'examples', 'keycloak');
@@ -181,6 +181,21 @@ describe('a real Keycloak', {
       await remove();
     });
 
+    test('RFC 7009: what is forgotten is revoked there, by the client that obtained it; the other person keeps theirs', async () => {
+      const exchange = createTokenExchange({ tokenService: service() });
+      const ask = (login: KeycloakLogin, session: string) =>
+        exchange.token({ subject: subject(login), target: target('orders'), agent: assistant, session });
+      const mine = await ask(alice, 'one');
+      const theirs = await ask(bob, 'two');
+      const active = await asToolServer('orders');
+      assert.deepEqual([await active(mine.value), await active(theirs.value)], [true, true]);
+      assert.equal(exchange.forget({ session: 'one' }), 1);
+      for (let waited = 0; exchange.stats.revoked === 0 && waited < 5_000; waited += 20)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.deepEqual([exchange.stats.revoked, exchange.stats.revocationsFailed], [1, 0]);
+      assert.deepEqual([await active(mine.value), await active(theirs.value)], [false, true]);
+    });
+
     test('a client with a key of its own: the assertion is made anew for each request', async () => {
       const clientId = `agent-${crypto.randomUUID()}`;
       const { publicKey, privateKey } = await generateKeyPair('ES256');
@@ -306,6 +321,22 @@ describe('a real Keycloak', {
       config: { 'included.client.audience': audience, 'access.token.claim': 'true' },
     });
     return remover(address);
+  }
+
+  /** A tool server that asks Keycloak (RFC 7662): only those in `aud` are told. */
+  async function asToolServer(clientId: string) {
+    const realm = realmOf(keycloak);
+    const [known] = await realm<{ id: string }[]>('GET', `/clients?clientId=${clientId}`);
+    const secret = crypto.randomUUID();
+    await realm('PUT', `/clients/${known?.id}`, { ...known, bearerOnly: false, standardFlowEnabled: false, secret });
+    return async (token: SecretValue): Promise<boolean> => {
+      const answer = await fetch(`${issuer}/protocol/openid-connect/token/introspect`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${btoa(`${clientId}:${secret}`)}` },
+        body: new URLSearchParams({ token: token.reveal() }),
+      });
+      return ((await answer.json()) as { active: boolean }).active;
+    };
   }
 
   async function addKey() {
