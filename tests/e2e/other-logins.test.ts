@@ -170,6 +170,39 @@ spec: {to: {principal: {issuer: "${office.url}", subject: ${subject}}}, on: {kin
     for (const socket of [bob.byCookie, bob.byTicket, bob.byToken]) socket.end();
   });
 
+  test('X13 X14 signed out at the provider in a turn: no call of theirs is sent, the turn waits, the next sign-in goes on', async () => {
+    const path = '/agents/assistant/sessions';
+    const speak = async (cookie: string) => {
+      const { id } = (await (await asCookie(cookie, 'POST', path, {})).json()) as { id: string };
+      void asCookie(cookie, 'POST', `${path}/${id}/messages`, { content: 'list my orders !slow' });
+      return id;
+    };
+    // A token counts from the second after the one in which its person was signed out everywhere.
+    const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1_001));
+    await nextSecond();
+    const [alice, bob] = [await signIn('alice', 'sid-t1'), await signIn('bob', 'sid-t2')];
+    const before = world.seen.orders.length;
+    const callers = () => [...new Set(world.seen.orders.slice(before).map(({ sub }) => sub))];
+    const called = async (sub: string) => {
+      for (let tries = 0; tries < 100 && !callers().includes(sub); tries++)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    };
+    const [hers] = [await speak(alice), await speak(bob)];
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await logout({ sid: 'sid-t1' });
+    assert.equal((await fetch(`${world.url}/api/me`, { headers: { cookie: alice } })).status, 401);
+    await called('office:bob');
+    await nextSecond();
+    assert.deepEqual(callers(), ['office:bob']);
+    const token = await office.accessToken('alice', 'sid-t3');
+    const { body } = await world.as<{ turn?: { state: string } }>(token, 'GET', `${path}/${hers}`);
+    assert.equal(body.turn?.state, 'awaiting_auth');
+    const again = await signIn('alice', 'sid-t4');
+    assert.equal((await fetch(`${world.url}/api/me`, { headers: { cookie: again } })).status, 200);
+    await called('office:alice');
+    assert.deepEqual(callers(), ['office:bob', 'office:alice']);
+  });
+
   test('I7 a role that the provider lowered counts on an open socket with the next token', async () => {
     office.change.lifetime = 3;
     const { byCookie, byTicket, byToken } = await sockets('bob', 'sid-b2');
