@@ -144,7 +144,7 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
   };
 }
 
-/** The credential is opened for each use, and goes to the issuer's own origin only. */
+/** Opened for each use. A Secret's `hosts` must name the issuer; it goes to the endpoints that the issuer's metadata names. */
 function loginOf({ credentials }: TrustedIssuersOptions, resource: TrustedIssuer): LoginIssuer | undefined {
   const { spec, metadata, writer } = resource;
   const { login } = spec;
