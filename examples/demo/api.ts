@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import type { ExchangeList, TurnResult } from '@onbehalf/resources';
+import type { TurnResult } from '@onbehalf/resources';
 
 /** JSON over the local administration socket, where the caller is `local-admin`. */
 export function adminCall<T>(
@@ -49,4 +49,3 @@ export async function runTurn(url: string, token: string, agent: string, message
   return call<TurnResult>(url, token, 'POST', `/agents/${agent}/sessions/${session.id}/messages`, { content: message });
 }
 
-export const exchanges = (url: string, token: string) => call<ExchangeList>(url, token, 'GET', '/exchanges');

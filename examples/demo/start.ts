@@ -9,7 +9,7 @@ import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { explainStart, up } from '@onbehalf/platform/up';
 import type { TurnResult } from '@onbehalf/resources';
-import { adminCall, exchanges, runTurn } from './api.ts';
+import { adminCall, runTurn } from './api.ts';
 import { freePort } from './free-port.ts';
 import { type DemoTurn, printTurn, problemsOf } from './report.ts';
 import { signIn } from './sign-in.ts';
@@ -98,7 +98,7 @@ async function main(): Promise<number> {
   const turns: DemoTurn[] = [];
   for (const user of ['alice', 'bob']) {
     const token = await signIn(server.url, await loginLink(server.adminSocket, user));
-    const beforeFirst = (await exchanges(server.url, token)).tokenServiceRequests;
+    const beforeFirst = (await tokenServiceRequests(server.adminSocket)).exchanges - before.exchanges;
     const marks = { orders: orders.seen.length, hr: hr.seen.length };
     const result = await runTurn(server.url, token, 'assistant', MESSAGE);
     const turn = describe(
