@@ -48,4 +48,3 @@ export async function runTurn(url: string, token: string, agent: string, message
   const session = await call<{ id: string }>(url, token, 'POST', `/agents/${agent}/sessions`, {});
   return call<TurnResult>(url, token, 'POST', `/agents/${agent}/sessions/${session.id}/messages`, { content: message });
 }
-
