@@ -15,6 +15,8 @@ export interface KeycloakToolServerOptions {
   audience: string;
   /** The clients of the agents that may call it. */
   agents: readonly string[];
+  /** Default: a free one. */
+  port?: number;
   tool: { name: string; description: string; answer(subject: string): unknown };
   /** Told the claims of each verified call. */
   onSeen?(claims: JWTPayload): void;
@@ -80,7 +82,9 @@ export async function startKeycloakToolServer(options: KeycloakToolServerOptions
       response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }).end();
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   return {

@@ -9,7 +9,11 @@ const conditionOf = (resource: Row, type: Condition['type']) =>
 /** `True`, or the reason why not. */
 export function ready(resource: Row): string | undefined {
   const found = conditionOf(resource, 'Ready') ?? conditionOf(resource, 'Accepted');
-  return found && (found.status === 'True' ? 'True' : found.reason);
+  if (found?.status !== 'True') return found?.reason;
+  const lacking = (['ResolvedRefs', 'ToolsDiscovered'] as const)
+    .map((type) => conditionOf(resource, type))
+    .find((condition) => condition?.status === 'False');
+  return lacking?.reason ?? 'True';
 }
 
 const own: { [K in Row['kind']]: Column<Extract<Row, { kind: K }>>[] } = {
