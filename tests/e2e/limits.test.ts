@@ -149,9 +149,16 @@ describe('limits, and what is left behind', () => {
       `/audit?session=${session.id}`,
       `/audit?turn=${said.turn}`,
       `/exchanges?session=${session.id}`,
-      '/audit?user=alice',
     ])
       assert.ok(!JSON.stringify((await world.as(bob, 'GET', query)).body).includes(said.turn), query);
+    // What bob asked for himself stands in his own entries; nothing of alice's does.
+    const own = await world.as<{ items: { principal?: { subject: string }; turn?: string }[] }>(
+      bob,
+      'GET',
+      '/audit?user=alice&limit=500',
+    );
+    assert.ok(own.body.items.length > 0);
+    assert.ok(own.body.items.every(({ principal, turn }) => principal?.subject === 'bob' && turn !== said.turn));
     assert.equal((await world.as(alice, 'GET', `/agents/assistant/sessions/${session.id}`)).body.title, 'private');
   });
 

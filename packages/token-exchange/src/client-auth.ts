@@ -10,24 +10,24 @@ const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
  * Adds the client's credential to a request, anew for each try: an assertion is good once (RFC 7523 section 3). Returns
  * what must not be echoed in an error.
  * @param client who asks
- * @param issuer audience of an assertion
+ * @param at the issuer, which is the audience of an assertion, and the address that the request goes to
  * @param body receives what goes into the form
  * @param headers receives what goes into the header
  * @param signal ends the wait for a credential
  */
 export async function authenticateClient(
   client: ClientConfig,
-  issuer: string,
+  at: { readonly issuer: string; readonly endpoint: string },
   body: URLSearchParams,
   headers: Headers,
   signal: AbortSignal,
 ): Promise<SecretValue[]> {
-  const server = { issuer };
+  const server = { issuer: at.issuer };
   const self = { client_id: client.id };
   switch (client.auth) {
     case 'SecretBasic':
     case 'SecretPost': {
-      const secret = typeof client.secret === 'function' ? await client.secret() : client.secret;
+      const secret = typeof client.secret === 'function' ? await client.secret(at.endpoint) : client.secret;
       const method = client.auth === 'SecretBasic' ? ClientSecretBasic : ClientSecretPost;
       await method(secret.reveal())(server, self, body, headers);
       return [secret];
@@ -35,7 +35,7 @@ export async function authenticateClient(
     case 'PrivateKeyJwt':
     case 'WorkloadToken': {
       const assertion =
-        client.auth === 'PrivateKeyJwt' ? await client.sign(issuer, signal) : await client.assertion(signal);
+        client.auth === 'PrivateKeyJwt' ? await client.sign(at.issuer, signal) : await client.assertion(signal);
       body.set('client_id', client.id);
       body.set('client_assertion_type', ASSERTION_TYPE);
       body.set('client_assertion', assertion.reveal());

@@ -93,7 +93,7 @@ export class TokenServiceEndpoint {
     const sent = fields.flatMap(([, value]) => (value instanceof SecretValue ? [value] : []));
     this.#budget.earn();
     const answer = await this.#persist(async () => {
-      const { init, secrets } = await this.#form(fields, client, issuer, signal);
+      const { init, secrets } = await this.#form(fields, client, { issuer, endpoint: tokenEndpoint }, signal);
       sent.push(...secrets);
       forgotten.throwIfAborted();
       this.requests += 1;
@@ -110,7 +110,12 @@ export class TokenServiceEndpoint {
       throw untrusted('the token is opaque and the service has no introspection', { deviation: 'opaque' });
     }
     const answer = await this.#persist(async () => {
-      const { init } = await this.#form([['token', token]], client, issuer, signal);
+      const { init } = await this.#form(
+        [['token', token]],
+        client,
+        { issuer, endpoint: introspectionEndpoint },
+        signal,
+      );
       return send(this.#transport, introspectionEndpoint, init, signal);
     }, signal);
     const body = answer.status === 200 ? objectOf(answer.json) : undefined;
@@ -131,7 +136,7 @@ export class TokenServiceEndpoint {
         ['token_type_hint', 'access_token'],
       ],
       client,
-      issuer,
+      { issuer, endpoint: revocationEndpoint },
       signal,
     );
     const answer = await send(this.#transport, revocationEndpoint, init, signal);
@@ -140,11 +145,16 @@ export class TokenServiceEndpoint {
     throw new TokenExchangeError('sts_unavailable', `the token service did not revoke (status ${answer.status})`);
   }
 
-  async #form(fields: readonly FormField[], client: ClientConfig, issuer: string, signal: AbortSignal) {
+  async #form(
+    fields: readonly FormField[],
+    client: ClientConfig,
+    at: { readonly issuer: string; readonly endpoint: string },
+    signal: AbortSignal,
+  ) {
     const body = new URLSearchParams();
     for (const [name, value] of fields) body.append(name, value instanceof SecretValue ? value.reveal() : value);
     const headers = new Headers({ accept: 'application/json' });
-    const secrets = await authenticateClient(client, issuer, body, headers, signal);
+    const secrets = await authenticateClient(client, at, body, headers, signal);
     headers.set('content-type', 'application/x-www-form-urlencoded');
     return { init: { method: 'POST', headers, body: body.toString() } satisfies RequestInit, secrets };
   }

@@ -103,19 +103,20 @@ interface ClientIdentity {
   readonly keyId: string;
 }
 
-type Secret = SecretValue | (() => SecretValue | Promise<SecretValue>);
+/** `endpoint`: the address that the secret is about to be sent to, so that its keeper can refuse. */
+type Secret = SecretValue | ((endpoint: string) => SecretValue | Promise<SecretValue>);
 
 /** The client secret in the `Authorization` header, both parts form-encoded (RFC 6749 section 2.3.1). */
 export interface SecretBasic extends ClientIdentity {
   readonly auth: 'SecretBasic';
-  /** The secret, or what fetches it: asked again for each request. */
+  /** The secret, or what fetches it: asked again for each request, with the address that it goes to. */
   readonly secret: Secret;
 }
 
 /** The client secret in the form (RFC 6749 section 2.3.1); for services that cannot do the header. */
 export interface SecretPost extends ClientIdentity {
   readonly auth: 'SecretPost';
-  /** The secret, or what fetches it: asked again for each request. */
+  /** The secret, or what fetches it: asked again for each request, with the address that it goes to. */
   readonly secret: Secret;
 }
 

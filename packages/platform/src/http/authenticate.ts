@@ -3,6 +3,7 @@ import { AccessError, findCredential, type Principal } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { HttpProblem } from './problems.ts';
 import type { Caller, Services } from './services.ts';
+import { authorizeFor } from './turn-input.ts';
 
 /** The local administration socket is reached by whoever may open a file of mode 0600. */
 export const LOCAL_ADMIN: Principal = {
@@ -43,7 +44,7 @@ export async function authenticate(services: Services, request: IncomingMessage,
       if (!session) throw new HttpProblem('unauthenticated', 'your sign-in has ended: sign in again');
       await noteForeign(services, session.principal);
       // Whoever has signed in again is asked nothing more: what waited for them goes on.
-      services.runtime.offer(session.subject);
+      services.runtime.offer({ subject: session.subject, authorize: authorizeFor(services, session.principal) });
       if (upgrade || !SAFE.has(request.method ?? ''))
         checkOrigin(services, request, upgrade ? undefined : session.csrf);
       return {

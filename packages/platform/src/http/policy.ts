@@ -1,6 +1,8 @@
 import {
+  capRole,
   compileTable,
   decide,
+  legacyIssuer,
   type PolicyGrant,
   type PolicyResource,
   type PolicyTable,
@@ -52,6 +54,15 @@ export function createPolicy(o: {
   o.registry.onChange(refresh);
   refresh();
 
+  /** What an issuer could make of somebody yesterday, it may not be able to today; or nobody trusts it any more. */
+  function capped(principal: Principal): Principal {
+    const { issuer } = principal;
+    if (issuer === LOCAL_ADMIN.issuer || issuer === o.identity()?.issuer) return principal;
+    const trusted = o.registry.list('TrustedIssuer').find((resource) => namesOf(resource).includes(issuer));
+    const role = trusted === undefined ? 'INACTIVE' : capRole(principal.role, trusted.spec.maxRole ?? 'REGULAR');
+    return role === principal.role ? principal : { ...principal, role };
+  }
+
   const policy: Policy & { refresh(): void; close(): void } = {
     refresh,
     close: () => clearTimeout(expiry),
@@ -72,8 +83,8 @@ export function createPolicy(o: {
       if (ref.issuer === LOCAL_ADMIN.issuer && ref.subject === LOCAL_ADMIN.subject) return LOCAL_ADMIN;
       const known = o.identity()?.principals.lookup(ref.issuer, ref.subject);
       const seen = noted.get(`${ref.issuer}\n${ref.subject}`);
-      if (seen && (seen.credential.expiresAt ?? 0) > o.now() && !known?.disabled) return seen;
-      return {
+      if (seen && (seen.credential.expiresAt ?? 0) > o.now() && !known?.disabled) return capped(seen);
+      return capped({
         issuer: ref.issuer,
         subject: ref.subject,
         kind: known?.kind ?? 'person',
@@ -82,7 +93,7 @@ export function createPolicy(o: {
         groupsUnknown: true,
         delegated: false,
         credential: { kind: 'bearer' },
-      };
+      });
     },
     // What comes from a file or the environment has no writer.
     writerMayUse: (writer, { kind, uid }) =>
@@ -91,10 +102,18 @@ export function createPolicy(o: {
       const identity = o.identity();
       const known = identity?.principals.lookup(principal.issuer, principal.subject);
       if (known?.disabled) return { ...principal, role: 'INACTIVE' };
-      return principal.issuer === identity?.issuer && known?.role ? { ...principal, role: known.role } : principal;
+      if (principal.issuer !== identity?.issuer) return capped(principal);
+      return known?.role ? { ...principal, role: known.role } : principal;
     },
   };
   return policy;
+}
+
+/** The issuers that a TrustedIssuer stands for: itself, one for each tenant, or that of shared-secret tokens. */
+function namesOf({ metadata, spec }: Stored<'TrustedIssuer'>): string[] {
+  if (spec.legacyHs256) return [legacyIssuer(metadata.name)];
+  if (!spec.issuer.includes('{tenantid}')) return [spec.issuer];
+  return (spec.tenants ?? []).map((tenant) => spec.issuer.replace('{tenantid}', tenant));
 }
 
 /** When the next Grant ends, or nothing. */

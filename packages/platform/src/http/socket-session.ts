@@ -9,7 +9,7 @@ import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.
 import { toProblem } from './problems.ts';
 import { type Caller, refOf, type Services } from './services.ts';
 import { presentCaller, stillAllowed, watchAccess } from './still-allowed.ts';
-import { turnInput } from './turn-input.ts';
+import { authorizeFor, turnInput } from './turn-input.ts';
 
 export interface SocketRequest {
   agent: Stored<'Agent'>;
@@ -149,7 +149,8 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
       return;
     }
     caller = { ...caller, principal, subject };
-    if (session && subject) services.runtime.offer(subject, { session: session.id });
+    if (session && subject)
+      services.runtime.offer({ subject, authorize: authorizeFor(services, principal) }, { session: session.id });
     watchExpiry();
   }
 

@@ -144,23 +144,19 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
   };
 }
 
-/** Opened for each use. A Secret's `hosts` must name the issuer; it goes to the endpoints that the issuer's metadata names. */
+/** The credential is opened for each use, for the endpoint that it goes to: a Secret's `hosts` must name that. */
 function loginOf({ credentials }: TrustedIssuersOptions, resource: TrustedIssuer): LoginIssuer | undefined {
   const { spec, metadata, writer } = resource;
   const { login } = spec;
   if (login === undefined || spec.legacyHs256) return undefined;
-  const use = {
-    kind: 'TrustedIssuer',
-    uid: metadata.uid,
-    origin: new URL(spec.issuer).origin,
-    ...(writer && { writer }),
-  };
+  const use = { kind: 'TrustedIssuer', uid: metadata.uid, ...(writer && { writer }) };
   return {
     name: metadata.name,
     issuer: spec.issuer,
     client: clientConfigOf(login.client, {
       keyId: `${metadata.generation}`,
-      open: (ref) => credentials.open(ref, use).then(({ value }) => value),
+      open: (ref, endpoint = spec.issuer) =>
+        credentials.open(ref, { ...use, origin: new URL(endpoint).origin }).then(({ value }) => value),
       broken: (why) => new Error(`the sign-in of ${metadata.name} ${why}`),
     }),
     scopes: login.scopes ?? ['openid', 'profile', 'email'],

@@ -53,6 +53,12 @@ export interface TurnInput {
   loginSession?: string;
 }
 
+/** Another token of somebody whose turn waits, and what they may do as that token has it. */
+export interface NextToken {
+  subject: SubjectSource;
+  authorize: Authorize;
+}
+
 export interface ToolOutcome {
   callId: string;
   name: string;

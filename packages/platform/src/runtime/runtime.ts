@@ -1,9 +1,8 @@
 import type { SessionEvent, SessionView, TurnResult, TurnState } from '@onbehalf/resources';
-import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Stored } from '../store/index.ts';
 import { RuntimeError } from './errors.ts';
 import { EventLog } from './event-log.ts';
-import type { TurnInput } from './ports.ts';
+import type { NextToken, TurnInput } from './ports.ts';
 import { summarizeTurn } from './result.ts';
 import { Sessions } from './sessions.ts';
 import { createTurns, type TurnsOptions } from './turns.ts';
@@ -29,7 +28,7 @@ export interface Runtime {
    * Another token of somebody whose turns wait for one (`awaiting_auth`). With a session it was brought for the turn
    * there; without, it is that of a new login. False: none waits for it.
    */
-  offer(next: SubjectSource, only?: { session: string }): boolean;
+  offer(next: NextToken, only?: { session: string }): boolean;
   events(session: SessionView, after: number, limit?: number): Promise<SessionEvent[]>;
   /** The whole log. */
   history(session: string): Promise<SessionEvent[]>;

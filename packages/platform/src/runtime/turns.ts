@@ -1,5 +1,4 @@
 import { milliseconds, type Usage } from '@onbehalf/resources';
-import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
 import { ModelError } from '../models/index.ts';
 import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
@@ -7,7 +6,7 @@ import type { Tools } from '../tools/index.ts';
 import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import { buildHistory } from './history.ts';
-import type { AgentExecutor, FinishedTurn, TurnInput } from './ports.ts';
+import type { AgentExecutor, FinishedTurn, NextToken, TurnInput } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
 import { resolveTools, type WriterMayUse } from './toolset.ts';
 import { TurnClock } from './turn-clock.ts';
@@ -239,7 +238,11 @@ export function createTurns(options: TurnsOptions) {
           input,
           agent: { ...identityOf(agent), generation: agent.metadata.generation },
           bound,
-          authorize: input.authorize,
+          // As the person's latest token has it.
+          authorize: {
+            run: (agents) => turn.input.authorize.run(agents),
+            tool: (call) => turn.input.authorize.tool(call),
+          },
           subject,
           signal: controller.signal,
         }),
@@ -372,10 +375,13 @@ export function createTurns(options: TurnsOptions) {
       turn.onWait.delete(resolve);
     },
     /** Another token for the turns that wait for one of this principal: of one session, or of all. */
-    offer(next: SubjectSource, only?: { session: string }): boolean {
+    offer(next: NextToken, only?: { session: string }): boolean {
       const asked = [...live.values()].filter(({ session }) => only === undefined || session === only.session);
-      const taken = asked.filter((turn) => turn.subject?.offer(next, only !== undefined) === true);
-      for (const turn of taken) turn.waiting = false;
+      const taken = asked.filter((turn) => turn.subject?.offer(next.subject, only !== undefined) === true);
+      for (const turn of taken) {
+        turn.waiting = false;
+        turn.input = { ...turn.input, authorize: next.authorize };
+      }
       return taken.length > 0;
     },
     interruptAbandoned,

@@ -7,21 +7,22 @@ import type { SecretRef } from '../vault/index.ts';
 /** The `client` block of a TokenService, or of a sign-in at a TrustedIssuer. */
 export type ClientSpec = NonNullable<TokenServiceSpec['client']>;
 
-export type OpenReference = (ref: SecretRef) => Promise<SecretValue>;
+/** `endpoint`: where the value is about to be sent; a private key is sent nowhere. */
+export type OpenReference = (ref: SecretRef, endpoint?: string) => Promise<SecretValue>;
 
 /** What the block says, with its credential opened for each use: a rotated one counts from the next request on. */
 export function clientConfigOf(
   client: ClientSpec,
   { keyId, open, broken }: { keyId: string; open: OpenReference; broken: (why: string) => Error },
 ): ClientConfig {
-  const opened = async (ref: SecretRef | undefined) => {
+  const opened = async (ref: SecretRef | undefined, endpoint?: string) => {
     if (ref === undefined) throw broken('has no credential');
-    return open(ref);
+    return open(ref, endpoint);
   };
   switch (client.auth) {
     case 'SecretBasic':
     case 'SecretPost':
-      return { auth: client.auth, id: client.id, keyId, secret: () => opened(client.secretRef) };
+      return { auth: client.auth, id: client.id, keyId, secret: (endpoint) => opened(client.secretRef, endpoint) };
     case 'PrivateKeyJwt':
       return {
         auth: 'PrivateKeyJwt',

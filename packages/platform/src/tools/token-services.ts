@@ -114,12 +114,12 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         'administrator',
       );
     const broken = (why: string) => new ToolError('credential_unavailable', `${name} ${why}`, 'administrator');
-    const open: OpenReference = (ref) =>
+    const open: OpenReference = (ref, endpoint) =>
       options.credentials
         .open(ref, {
           kind: 'TokenService',
           uid,
-          origin: originOf(service),
+          origin: endpoint === undefined ? originOf(service) : new URL(endpoint).origin,
           ...(service.writer && { writer: service.writer }),
         })
         .then((opened) => opened.value);

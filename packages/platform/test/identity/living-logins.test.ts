@@ -160,15 +160,23 @@ test('opaque tokens with dots in them are opaque', async () => {
     Object.assign(office.change, { opaque: true, opaquePrefix });
     assert.equal((await sessions.authenticate(await signIn(f, office, 'alice')))?.principal.subject, 'alice');
   }
-  office.change.opaquePrefix = 'ya29.';
-  const cli = await signInNative(f, office, 'bob');
-  const revoked = await postForm(
-    f.publicUrl,
-    { client_id: 'cli', token: cli.refresh_token ?? '' },
-    '/login/cli/revoke',
-  );
-  assert.equal(revoked.status, 200);
-  assert.equal((await token(f, { grant_type: 'refresh_token', refresh_token: cli.refresh_token ?? '' })).status, 400);
+});
+
+test('the command line is told that it cannot use opaque tokens, and nothing of that sign-in is left', async () => {
+  await using w = await start();
+  const { f, office, sessions } = w;
+  Object.assign(office.change, { opaque: true, opaquePrefix: 'ya29.' });
+  const asked = {
+    ...{ issuer: 'office', response_type: 'code', redirect_uri: 'http://127.0.0.1:49152/callback' },
+    ...{ state: 'a-state-of-20-letters', code_challenge: 'x'.repeat(43), code_challenge_method: 'S256' },
+  };
+  const begun = await sessions.beginNative(new URLSearchParams(asked));
+  const done = await sessions.callback(office.consent(begun.location, 'bob'), pairOf(begun.setCookie));
+  const said = new URL(done.location).searchParams;
+  assert.deepEqual([said.get('error'), said.get('code')], ['server_error', null]);
+  assert.match(said.get('error_description') ?? '', /opaque access tokens/);
+  assert.equal(office.requests('/revoke').length, 1);
+  assert.deepEqual(await f.store.read(f.store.builder.selectFrom('login_sessions').selectAll().compile()), []);
 });
 
 test('a refresh token that was spent is not lost when the rest of the answer cannot be looked at yet', async () => {

@@ -24,6 +24,8 @@ describe('a turn whose person has to sign in again', () => {
     };
     return { source, state };
   }
+  const offer = (subject: SubjectSource, only?: { session: string }, authorize = chain.allowAll) =>
+    chain.runtime.offer({ subject, authorize }, only);
   const typesOf = (events: readonly SessionEvent[], turn: string) =>
     events.filter((event) => event.turn === turn).map(({ type }) => type);
   const calls = (server: 'orders' | 'hr') => chain.seen[server].length;
@@ -39,13 +41,13 @@ describe('a turn whose person has to sign in again', () => {
     assert.equal((await chain.runtime.sessions.get(waits.session)).turn?.state, 'awaiting_auth');
     // Nobody else's token, and not the login that has just failed.
     const bob = await signIn('bob', 'login-2');
-    assert.equal(chain.runtime.offer(bob.source), false);
-    assert.equal(chain.runtime.offer(bob.source, { session: waits.session }), false);
-    assert.equal(chain.runtime.offer(source), false);
+    assert.equal(offer(bob.source), false);
+    assert.equal(offer(bob.source, { session: waits.session }), false);
+    assert.equal(offer(source), false);
     assert.equal((await chain.runtime.sessions.get(waits.session)).turn?.state, 'awaiting_auth');
     const fresh = await signIn('alice', 'login-3');
-    assert.equal(chain.runtime.offer(fresh.source), true);
-    assert.equal(chain.runtime.offer(fresh.source), false, 'once');
+    assert.equal(offer(fresh.source), true);
+    assert.equal(offer(fresh.source), false, 'once');
     const done = await chain.runtime.finished(waits.session, waits.turn);
     assert.deepEqual([done.state, done.toolCalls.length, done.toolCalls[0]?.isError], ['completed', 1, false]);
     assert.match(done.toolCalls[0]?.output ?? '', /alice/);
@@ -85,21 +87,14 @@ describe('a turn whose person has to sign in again', () => {
   test('X14 several calls wait together and ask once; a grant that is gone meanwhile is a refusal afterwards', async () => {
     const { source, state } = await signIn('alice', 'login-1');
     state.over = true;
-    let allowed = true;
-    const verdict = () =>
-      allowed
-        ? ({ effect: 'allow', rule: 'test', reason: 'test' } as const)
-        : ({ effect: 'deny', rule: 'grant', reason: 'taken away' } as const);
-    const waits = await chain.say('alice', 'list my orders and my vacation days balance', {
-      subject: source,
-      input: { authorize: { run: () => ({ effect: 'allow', rule: 'test', reason: 'test' }), tool: verdict } },
-    });
+    const waits = await chain.say('alice', 'list my orders and my vacation days balance', { subject: source });
     assert.equal(waits.state, 'awaiting_auth');
     const asked = (await chain.runtime.history(waits.session)).filter(({ type }) => type === 'auth.required');
     assert.equal(asked.length, 1);
-    allowed = false;
     const before = [calls('orders'), calls('hr')];
-    assert.equal(chain.runtime.offer((await signIn('alice', 'login-4')).source), true);
+    // Decided again, as the new token has it.
+    const less = { ...chain.allowAll, tool: () => ({ effect: 'deny', rule: 'grant', reason: 'taken away' }) as const };
+    assert.equal(offer((await signIn('alice', 'login-4')).source, undefined, less), true);
     const done = await chain.runtime.finished(waits.session, waits.turn);
     assert.deepEqual(
       done.toolCalls.map(({ code }) => code),
@@ -114,8 +109,8 @@ describe('a turn whose person has to sign in again', () => {
     const waits = await chain.say('bob', 'list my orders', { subject: source });
     chain.sts.always(undefined);
     assert.equal(waits.state, 'awaiting_auth', JSON.stringify(waits));
-    assert.equal(chain.runtime.offer(source), false);
-    assert.equal(chain.runtime.offer(source, { session: waits.session }), true);
+    assert.equal(offer(source), false);
+    assert.equal(offer(source, { session: waits.session }), true);
     const done = await chain.runtime.finished(waits.session, waits.turn);
     assert.deepEqual([done.state, done.toolCalls[0]?.isError], ['completed', false]);
   });
@@ -129,7 +124,7 @@ describe('a turn whose person has to sign in again', () => {
     assert.equal(await chain.runtime.stop(waits.session), waits.turn);
     await chain.runtime.ended(waits.turn);
     assert.equal((await chain.runtime.finished(waits.session, waits.turn)).state, 'stopped');
-    assert.equal(chain.runtime.offer((await signIn('alice', 'login-9')).source), false);
+    assert.equal(offer((await signIn('alice', 'login-9')).source), false);
     const other = await startChain();
     await other.ready();
     const over: SubjectSource = {

@@ -117,6 +117,7 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
     runtime,
     apply,
     agent,
+    allowAll,
     /** Both servers and the agent, with the tools found. */
     async ready() {
       await apply(chainYaml(sts.issuer, orders, hr));

@@ -1,5 +1,5 @@
 import type { ApplyResult, DocumentError, Kind, Resource } from '@onbehalf/resources';
-import { namespaceOf, type StoredResource } from '../../store/index.ts';
+import { namespaceOf, type StoredResource, StoreError } from '../../store/index.ts';
 import { HttpProblem } from '../problems.ts';
 import type { Caller, Services } from '../services.ts';
 import { check, type World } from './checks.ts';
@@ -9,8 +9,31 @@ import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, plan } from './plan.ts';
 
-/** Writes documents as one unit: all of them with the caller's verbs, or none. */
+const TRIES = 4;
+
+/**
+ * Writes documents as one unit: all of them with the caller's verbs, or none. What names no version is laid over what is
+ * there, so a status that is written in between is no conflict.
+ */
 export async function writeResources(
+  services: Services,
+  caller: Caller,
+  placed: readonly Placed[],
+  options: WriteOptions,
+): Promise<ApplyResult> {
+  const anyVersion = placed.every(({ input }) => input.metadata.resourceVersion === undefined);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await writeOnce(services, caller, placed, options);
+    } catch (error) {
+      const moved = error instanceof StoreError && error.code === 'precondition_failed';
+      if (!moved || !anyVersion || tries === TRIES) throw error;
+      await services.registry.settled(services.store.revision());
+    }
+  }
+}
+
+async function writeOnce(
   services: Services,
   caller: Caller,
   placed: readonly Placed[],

@@ -20,7 +20,7 @@ import { streamEvents } from '../event-stream.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 import { refOf, type Services } from '../services.ts';
-import { agentOf, turnInput } from '../turn-input.ts';
+import { agentOf, authorizeFor, turnInput } from '../turn-input.ts';
 
 const MAX_MESSAGE = 1_048_576;
 const PREFIX = '/agents/:agent/sessions';
@@ -260,7 +260,8 @@ export const sessionRoutes: readonly Route[] = [
       if (principal.issuer !== caller.principal.issuer || principal.subject !== caller.principal.subject)
         throw new HttpProblem('forbidden', 'the token is of somebody else');
       const waits = found.turn?.id === params.turn && found.turn?.state === 'awaiting_auth';
-      if (!waits || !subject || !services.runtime.offer(subject, { session: found.id }))
+      const next = subject && { subject, authorize: authorizeFor(services, principal) };
+      if (!waits || !next || !services.runtime.offer(next, { session: found.id }))
         throw new HttpProblem('turn_not_waiting', 'this turn has ended, or goes on already');
       reply.code(204);
     },

@@ -3,6 +3,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { authenticateClient } from '@onbehalf/token-exchange';
 import * as oauth from 'oauth4webapi';
 import type { Egress } from '../../egress/index.ts';
+import { VaultError } from '../../vault/index.ts';
 import { IdentityError } from '../error.ts';
 import type { LoginIssuer, PrincipalName } from '../types.ts';
 import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
@@ -40,9 +41,12 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     // Which addresses may be reached without TLS is for egress to say.
     [oauth.allowInsecureRequests]: true,
   };
-  const credential: oauth.ClientAuth = async (server, _client, body, headers) => {
-    await authenticateClient(login.client, server.issuer, body, headers, AbortSignal.timeout(LIMITS.totalMs));
-  };
+  const credential =
+    (endpoint = ''): oauth.ClientAuth =>
+    async (_server, _client, body, headers) => {
+      const at = { issuer, endpoint };
+      await authenticateClient(login.client, at, body, headers, AbortSignal.timeout(LIMITS.totalMs));
+    };
   let metadata: { value: Promise<oauth.AuthorizationServer>; until: number } | undefined;
 
   function server(): Promise<oauth.AuthorizationServer> {
@@ -150,7 +154,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
         const response = await oauth.authorizationCodeGrantRequest(
           as,
           client,
-          credential,
+          credential(as.token_endpoint),
           parameters,
           redirectUri,
           begun.verifier,
@@ -170,10 +174,16 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
       let refreshToken: string | undefined;
       try {
         const as = await server();
-        const response = await oauth.refreshTokenGrantRequest(as, client, credential, tokens.refreshToken, {
-          ...sent,
-          additionalParameters: targets(login),
-        });
+        const response = await oauth.refreshTokenGrantRequest(
+          as,
+          client,
+          credential(as.token_endpoint),
+          tokens.refreshToken,
+          {
+            ...sent,
+            additionalParameters: targets(login),
+          },
+        );
         const said = await oauth.processRefreshTokenResponse(as, client, response);
         refreshToken = said.refresh_token;
         return await look(as, said, tokens, undefined);
@@ -193,7 +203,8 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
       const token = refreshToken ?? accessToken;
       await Promise.allSettled([
         // RFC 7009
-        as.revocation_endpoint && oauth.revocationRequest(as, client, credential, token, options),
+        as.revocation_endpoint &&
+          oauth.revocationRequest(as, client, credential(as.revocation_endpoint), token, options),
         // OpenID Connect RP-Initiated Logout 1.0 section 2: by POST, so that no token is in an address.
         as.end_session_endpoint &&
           idToken !== undefined &&
@@ -246,6 +257,13 @@ function isOver(error: unknown): boolean {
   return error instanceof Mismatch || (error instanceof IdentityError && error.code === 'login_unusable');
 }
 
+/** HTML, a page of an error, something cut off: no answer of a provider at all. */
+const NO_ANSWER: ReadonlySet<string | undefined> = new Set([
+  oauth.RESPONSE_IS_NOT_CONFORM,
+  oauth.RESPONSE_IS_NOT_JSON,
+  oauth.PARSE_ERROR,
+]);
+
 /** What the person is told. The library's errors hold the answer: none of it goes on. */
 function loginError(error: unknown, name: string): IdentityError {
   if (error instanceof IdentityError) return error;
@@ -264,7 +282,8 @@ function loginError(error: unknown, name: string): IdentityError {
   if (error instanceof AccessError)
     return unusable(`the tokens of ${name} are not accepted here: ${error.message} (${error.code})`);
   if (error instanceof Mismatch) return unusable(`the tokens of ${name} name two people`);
-  const answered = error instanceof oauth.OperationProcessingError && error.code !== oauth.RESPONSE_IS_NOT_CONFORM;
+  if (error instanceof VaultError) return unavailable(`the client secret of ${name} cannot be used (${error.code})`);
+  const answered = error instanceof oauth.OperationProcessingError && !NO_ANSWER.has(error.code);
   if (answered || error instanceof oauth.UnsupportedOperationError)
     return new IdentityError('login_failed', `the answer of ${name} is not to this sign-in`);
   return unavailable(`${name} did not answer as expected`);

@@ -7,7 +7,7 @@ import type { SignedIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
 
 /** A login that is not used for this long is over. */
-const IDLE = 7 * 24 * 3_600_000;
+export const IDLE = 7 * 24 * 3_600_000;
 
 export interface Logins {
   rows: ReturnType<typeof loginRows>;

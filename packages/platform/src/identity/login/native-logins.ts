@@ -8,7 +8,7 @@ import { denial } from '../revocation.ts';
 import { errorAnswer, TokenError } from '../token-service/errors.ts';
 import { type Form, parseForm, required } from '../token-service/form.ts';
 import { json, type WireRequest, type WireResponse } from '../wire.ts';
-import { type Logins, newLogin } from './logins.ts';
+import { IDLE, type Logins, newLogin } from './logins.ts';
 import { claimsOf, type Ending, type Login } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
 
@@ -105,6 +105,8 @@ export function createNativeLogins(o: {
       if (login !== undefined) await stop(login, 'its code was not for who used it');
       throw invalid('code_of_client', 'the code is for another request');
     }
+    // It was kept for no longer than the code.
+    await rows.replace(login, login.tokens, now() + IDLE);
     return { login, id: kept.id };
   }
 
@@ -161,7 +163,7 @@ export function createNativeLogins(o: {
     async issue(signedIn, { redirectUri, state, challenge }) {
       const id = randomBytes(32).toString('base64url');
       const code = randomBytes(32).toString('base64url');
-      const login = newLogin(hashOfId(id), signedIn, now());
+      const login = { ...newLogin(hashOfId(id), signedIn, now()), expiresAt: now() + CODE_LIFE };
       await rows.insert(login, '', line(login, 'command line session'));
       const sealed = vault.sealInline(codePlace, SecretValue.of(JSON.stringify({ id, challenge, redirectUri })));
       const row = { hash: hashOfCode(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };

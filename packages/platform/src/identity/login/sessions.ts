@@ -116,6 +116,11 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
         const { native: request } = signIn;
         const signedIn = await source.redeem(url, signIn).catch((error: unknown) => refusedNative(request, error));
         if (typeof signedIn === 'string') return { setCookie: [begun], location: signedIn };
+        if (signedIn.tokens.opaque !== undefined) {
+          await source.end(signedIn.tokens);
+          const why = `${source.name} answers with opaque access tokens, which the command line cannot use here`;
+          return { setCookie: [begun], location: refusedNative(request, new IdentityError('login_unusable', why)) };
+        }
         const location = await native.issue(signedIn, request);
         return { setCookie: [begun], location, ...about(signedIn.tokens) };
       }
