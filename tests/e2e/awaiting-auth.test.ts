@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import type { SessionView, TurnResult } from '@onbehalf/resources';
 import WebSocket from 'ws';
@@ -135,5 +137,23 @@ spec: {to: {everyone: {issuer: "${office.url}"}}, on: {kind: Agent, name: assist
     const later = await office.accessToken('carol', 'later', { iat: seconds() + 2 });
     const found = await world.as<SessionView>(later, 'GET', path);
     assert.deepEqual([found.status, found.body.turn], [200, undefined]);
+  });
+
+  test('a TrustedIssuer that is deleted ends the turns of its people, whatever waits', async () => {
+    const { path, turn } = await waiting('dora');
+    await world.admin('DELETE', '/trusted-issuers/office');
+    const until = Date.now() + 2_000;
+    const database = new DatabaseSync(join(world.dataDir, 'onbehalf.db'), { readOnly: true });
+    const state = () => {
+      const row = database.prepare('select state, code from turns where id = ?').get(turn);
+      return [row?.state, row?.code];
+    };
+    while (state()[0] === 'awaiting_auth') {
+      assert.ok(Date.now() < until, 'it still waits');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.deepEqual(state(), ['failed', 'principal_revoked']);
+    database.close();
+    assert.equal((await world.as(await fresh('dora'), 'GET', path)).status, 401);
   });
 });

@@ -114,7 +114,7 @@ spec: {issuer: "${issuer}", profile: ${profile}${more}}
       ],
       [
         'a target that Keycloak cannot limit',
-        `${service('keycloak')}---` + server('{mode: Exchange, tokenServiceRef: {name: sts}, resourceFrom: ServerURL}'),
+        `${service('keycloak')}---${server('{mode: Exchange, tokenServiceRef: {name: sts}, resourceFrom: ServerURL}')}`,
         'spec.auth',
         /needs an audience.*profile keycloak/,
       ],
@@ -378,6 +378,30 @@ spec: {to: {principal: {issuer: "${world.url}", subject: alice}}, on: {kind: Age
     const answer = await world.as(root, 'POST', '/agents', { name: 'old', modelType: 'gpt-4o' });
     assert.equal(answer.status, 400);
     assert.match(String(answer.body.detail), /"apiVersion": "onbehalf\.dev\/v1alpha1", "kind": "Agent"/);
+  });
+
+  test('apply at once from three sides: what names no version is laid over what is there, and none is a conflict', async () => {
+    const yaml = (text: string) => `
+apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: busy}
+spec: {type: Declarative, description: ${text}, declarative: {systemMessage: Be brief., modelConfigRef: {name: default}}}
+`;
+    for (let round = 0; round < 5; round += 1) {
+      const answers = await Promise.all([1, 2, 3].map((side) => world.apply(yaml(`round ${round} side ${side}`))));
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [200, 200, 200],
+        JSON.stringify(answers.map(({ body }) => body)),
+      );
+    }
+    const { body } = await world.as<{ metadata: { resourceVersion: string } }>(root, 'GET', '/agents/busy');
+    const stale = await world.as(root, 'PUT', '/agents/busy', {
+      ...body,
+      metadata: { ...body.metadata, resourceVersion: '1' },
+    });
+    assert.equal(stale.status, 409);
+    assert.equal((await world.admin('DELETE', '/agents/busy')).status, 204);
   });
 
   test('W10 deep JSON and __proto__ are validation errors', async () => {

@@ -11,6 +11,11 @@ interface Advice {
 /** What is missing at which server, most particular first. docs/token-services has a page for each profile. */
 const ADVICE: readonly Advice[] = [
   {
+    code: 'invalid_request_configuration',
+    says: /^.*the credential of .+ cannot be used/,
+    todo: 'see that the Secret is there, that its `usableBy` names TokenService, and its `hosts` the origin of the token endpoint',
+  },
+  {
     profile: 'keycloak',
     code: 'unauthorized_client',
     says: /access_denied/,

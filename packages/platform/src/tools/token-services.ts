@@ -8,13 +8,14 @@ import {
   type ForgetFilter,
   type ForgetOptions,
   type TokenExchange,
+  TokenExchangeError,
   type TokenServiceConfig,
 } from '@onbehalf/token-exchange';
 import { nodeCrypto } from '@onbehalf/token-exchange/node';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
-import type { CredentialSource } from '../vault/index.ts';
+import { type CredentialSource, VaultError } from '../vault/index.ts';
 import { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
 import { agentName, serviceConfig } from './dialect.ts';
 import { ToolError } from './errors.ts';
@@ -114,15 +115,17 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         'administrator',
       );
     const broken = (why: string) => new ToolError('credential_unavailable', `${name} ${why}`, 'administrator');
-    const open: OpenReference = (ref, endpoint) =>
-      options.credentials
-        .open(ref, {
-          kind: 'TokenService',
-          uid,
-          origin: endpoint === undefined ? originOf(service) : new URL(endpoint).origin,
-          ...(service.writer && { writer: service.writer }),
-        })
-        .then((opened) => opened.value);
+    const open: OpenReference = async (ref, endpoint) => {
+      const origin = endpoint === undefined ? originOf(service) : new URL(endpoint).origin;
+      const use = { kind: 'TokenService', uid, origin, ...(service.writer && { writer: service.writer }) };
+      try {
+        return (await options.credentials.open(ref, use)).value;
+      } catch (error) {
+        if (!(error instanceof VaultError)) throw error;
+        const why = `the credential of ${name} cannot be used at ${origin} (${error.code}): ${error.message}`;
+        throw new TokenExchangeError('invalid_request_configuration', why);
+      }
+    };
     return clientConfigOf(client, { keyId: `${generation}`, open, broken });
   }
 
