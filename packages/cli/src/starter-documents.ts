@@ -27,6 +27,8 @@ interface Dialect {
   /** Where people sign in, if that is not the token service itself. */
   signIn?: string;
   trust: readonly string[];
+  /** What a sign-in asks for there: fields of `login`. */
+  login: readonly string[];
   service: readonly string[];
   client: { id: string; auth: string; ref: 'secretRef' | 'keyRef'; key: string; what: string };
   target: readonly string[];
@@ -39,6 +41,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     name: 'keycloak',
     issuer: 'https://keycloak.example.com/realms/REALM',
     trust: ['audiences: {api: [onbehalf-api]}       # an audience mapper of the login client puts it there'],
+    login: ['scopes: [openid, profile]'],
     service: [
       '# To name the agent in `azp`, give each a client of its own:',
       '# clientPerAgent:',
@@ -59,6 +62,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
       'audiences: {api: [CLIENT-ID]}          # people sign in for the application that exchanges',
       'subjectClaims: [tid, oid]              # `sub` is another one for each application',
     ],
+    login: ['scopes: [openid, profile, offline_access, "api://CLIENT-ID/.default"]'],
     service: ['maxLifetime: 2h                        # its tokens live 60 to 90 minutes'],
     client: { id: 'CLIENT-ID', auth: 'SecretPost', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: [
@@ -76,6 +80,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
       'audiences: {api: ["api://onbehalf"]}',
       'subjectClaims: [uid]                   # `sub` is a login name, which can change',
     ],
+    login: ['scopes: [openid, profile, offline_access]'],
     service: [],
     client: { id: 'CLIENT-ID', auth: 'PrivateKeyJwt', ref: 'keyRef', key: 'jwk', what: 'the private key, as a JWK' },
     target: [
@@ -89,6 +94,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     name: 'auth0',
     issuer: 'https://example.eu.auth0.com/',
     trust: ['audiences: {api: ["https://onbehalf.example.com/api"]}'],
+    login: ['scopes: [openid, profile, offline_access]', 'audience: ["https://onbehalf.example.com/api"]'],
     service: [
       '# With an exchange profile of the tenant, the types that it defines:',
       '# subjectTokenType: https://example.com/token-type/person',
@@ -102,6 +108,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     name: 'zitadel',
     issuer: 'https://example.zitadel.cloud',
     trust: ['audiences: {api: [PROJECT-ID]}'],
+    login: ['scopes: [openid, profile, offline_access, "urn:zitadel:iam:org:project:id:PROJECT-ID:aud"]'],
     service: [],
     client: { id: 'CLIENT-ID', auth: 'SecretBasic', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: ['audience: [SERVER-PROJECT-ID]          # required; every resource is refused there'],
@@ -113,6 +120,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     issuer: 'https://dex.example.com',
     signIn: 'https://login.example.com',
     trust: ['audiences: {api: [onbehalf-api]}'],
+    login: ['scopes: [openid, profile, offline_access]'],
     service: ['connectorId: company                   # the connector for the issuer where people sign in'],
     client: { id: 'orders', auth: 'SecretBasic', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: ['audience: [orders]                     # not sent: the result names the client that asked'],
@@ -123,6 +131,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     name: 'sts',
     issuer: 'https://sts.example.com',
     trust: ['audiences: {api: ["https://onbehalf.example.com/api"]}'],
+    login: ['scopes: [openid, profile, offline_access]', 'resource: ["https://onbehalf.example.com/api"]'],
     service: ['# delegation: none                     # where the service cannot name the agent in `act`'],
     client: { id: 'onbehalf', auth: 'PrivateKeyJwt', ref: 'keyRef', key: 'jwk', what: 'the private key, as a JWK' },
     target: ['resourceFrom: ServerURL                # the token is for spec.url, and for nothing else'],
@@ -151,7 +160,7 @@ export const starters: Readonly<Record<string, Starter>> = {
 };
 
 function starterOf(profile: string, dialect: Dialect): Starter {
-  const { name, client, trust, service, target, page } = dialect;
+  const { name, client, trust, login, service, target, page } = dialect;
   return {
     about: dialect.about,
     secrets: [{ name, key: client.key, what: client.what }],
@@ -167,13 +176,18 @@ function starterOf(profile: string, dialect: Dialect): Starter {
           `issuer: ${signIn}`,
           ...trust,
           'maxRole: REGULAR',
+          '# So that people sign in to the console and the command line there (docs/sign-in.md): a client with the redirect',
+          `# URI PUBLIC_URL/login/callback/${name}, and its secret by \`onbehalf secret set ${name}-login secret${of(namespace)}\`.`,
+          '# login:',
+          `#   client: {id: LOGIN-CLIENT-ID, auth: SecretBasic, secretRef: {name: ${name}-login, namespace: ${namespace}, key: secret}}`,
+          ...login.map((line) => `#   ${line}`),
         ]),
         document('TokenService', name, [
           `issuer: ${issuer}`,
           `profile: ${profile}`,
           ...service,
           '# The value is stored apart, sealed, and never shown again:',
-          `#   onbehalf secret set ${name} ${client.key}${namespace === 'default' ? '' : ` -n ${namespace}`} --from-file FILE    # ${client.what}`,
+          `#   onbehalf secret set ${name} ${client.key}${of(namespace)} --from-file FILE    # ${client.what}`,
           `client: {id: ${client.id}, auth: ${client.auth}, ${client.ref}: ${secret}}`,
         ]),
         toolServer(values, [
@@ -191,6 +205,8 @@ function starterOf(profile: string, dialect: Dialect): Starter {
     },
   };
 }
+
+const of = (namespace: string) => (namespace === 'default' ? '' : ` -n ${namespace}`);
 
 const documents = (about: string, ...all: string[]) => `${about}\n${all.join('---\n')}`;
 

@@ -75,7 +75,7 @@ export const registerDoctor: Register = (program, act) => {
     .command('token-service <name>')
     .summary('exchange once for each server that uses it. Exit code 1: something is not right')
     .description(
-      'Exchanges your own token once for each tool server that uses this token service, as one of your agents would. No tool server is called, and the tokens are thrown away. What fails says who must do what.',
+      'Exchanges your own token once for each tool server that uses this token service, as one of your agents would: sign in where that token service’s people do. No tool server is called, and the tokens are thrown away. What fails says who must do what.',
     )
     .option('--agent <name>', 'through this agent (NAME or NAMESPACE.NAME)')
     .addHelpText('after', examples('doctor token-service keycloak', 'doctor token-service default --agent assistant'))
@@ -90,7 +90,7 @@ export const registerDoctor: Register = (program, act) => {
           throw new CliError(
             'not_found',
             `no tool server that you may see exchanges at ${name}`,
-            'onbehalf get mcp-servers -o wide',
+            'onbehalf get mcp-servers -o wide; a Grant with `read` on their namespace shows them to you',
           );
         const findings: Finding[] = [];
         for (const { metadata } of users)

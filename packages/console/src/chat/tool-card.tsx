@@ -1,4 +1,4 @@
-import { Check, ChevronRight, CircleAlert, LoaderCircle } from 'lucide-react';
+import { Check, ChevronRight, CircleAlert, Hourglass, LoaderCircle } from 'lucide-react';
 import { memo } from 'react';
 import { ResultBadge, whoMustAct } from '../exchanges/result-badge.tsx';
 import { TokenPath } from '../exchanges/token-path.tsx';
@@ -30,7 +30,15 @@ export const ToolCard = memo(function ToolCard({ call, over }: ToolCardProps) {
         <span className="ml-auto flex flex-wrap items-center gap-2">
           {exchange && <ResultBadge exchange={exchange} />}
           <span className="text-xs text-soft">
-            {result?.ms !== undefined ? milliseconds(result.ms) : result ? '' : over ? 'no answer' : 'running'}
+            {result?.ms !== undefined
+              ? milliseconds(result.ms)
+              : result
+                ? ''
+                : over
+                  ? 'no answer'
+                  : waits(call)
+                    ? 'waiting'
+                    : 'running'}
           </span>
         </span>
       </header>
@@ -68,9 +76,13 @@ export const ToolCard = memo(function ToolCard({ call, over }: ToolCardProps) {
   );
 });
 
+/** No token, and no result either: it goes on when the person has signed in again. */
+const waits = ({ result, exchange }: ToolCall): boolean => !result && exchange?.result === 'refused';
+
 function StateIcon({ call, over }: ToolCardProps) {
   if (call.result?.isError || (over && !call.result))
     return <CircleAlert size={16} role="img" aria-label="Failed" className="shrink-0 text-bad" />;
   if (call.result) return <Check size={16} role="img" aria-label="Done" className="shrink-0 text-good" />;
+  if (waits(call)) return <Hourglass size={16} role="img" aria-label="Waiting" className="shrink-0 text-warn" />;
   return <LoaderCircle size={16} role="img" aria-label="Running" className="shrink-0 animate-spin text-accent" />;
 }

@@ -19,7 +19,7 @@ const NOTES: Record<SignInNote, { tone: string; text: string }> = {
   },
   unusable: {
     tone: 'bg-bad-soft text-bad',
-    text: 'You are who you say, but what your account’s server sent cannot be used here. An administrator finds the reason at its TrustedIssuer.',
+    text: 'You are who you say, but what your account’s server sent cannot be used here. Tell an administrator, to whom “onbehalf doctor” gives the reason.',
   },
 };
 
@@ -64,7 +64,7 @@ export function SignIn({ note }: { note: SignInNote | undefined }) {
             Sign in <ArrowRight size={16} aria-hidden="true" />
           </a>
           <p className="mt-5 text-xs text-faint">
-            No password yet? An administrator makes a one-time link:{' '}
+            An account of this server, and no password yet? An administrator makes a one-time link:{' '}
             <code className="font-mono">onbehalf login-link --user NAME</code>
           </p>
         </div>

@@ -78,18 +78,39 @@ test('two people of another issuer on the command line: tokens of that issuer, r
     [alice, bob].map(({ access_token: token }) => decodeJwt(token).sub),
     ['alice', 'bob'],
   );
-  assert.deepEqual((await refresh(f, alice.refresh_token)).body.access_token, alice.access_token);
+  const again = (await refresh(f, alice.refresh_token)).body;
+  assert.equal(again.access_token, alice.access_token);
   f.clock.ahead = 250_000;
   const before = office.requests('/token').length;
-  const renewed = await Promise.all(Array.from({ length: 20 }, () => refresh(f, alice.refresh_token)));
+  const renewed = await Promise.all(Array.from({ length: 20 }, () => refresh(f, String(again.refresh_token))));
   assert.equal(office.requests('/token').length, before + 1);
   assert.equal(new Set(renewed.map(({ body }) => body.access_token)).size, 1);
+  assert.equal(new Set(renewed.map(({ body }) => body.refresh_token)).size, 1);
   const [first] = renewed;
   assert.notEqual(first?.body.access_token, alice.access_token);
   assert.equal(decodeJwt(String(first?.body.access_token)).sub, 'alice');
   assert.equal(first?.headers.get('cache-control'), 'no-store');
   const sent = office.requests('/token').map(({ form }) => form.get('refresh_token'));
   assert.ok(!sent.includes(alice.refresh_token), 'what the command line holds is nothing to the issuer');
+});
+
+test('each refresh token is good once: what was used up ends the login, whoever shows it', async () => {
+  await using w = await start();
+  const { f, office } = w;
+  const first = (await signIn(f, office, 'alice')).refresh_token;
+  const bob = await signIn(f, office, 'bob');
+  const second = String((await refresh(f, first)).body.refresh_token);
+  assert.notEqual(second, first);
+  // An answer that was lost: the one before is answered with the one after, for a moment.
+  assert.equal((await refresh(f, first)).body.refresh_token, second);
+  const third = String((await refresh(f, second)).body.refresh_token);
+  f.clock.ahead = 31_000;
+  assert.deepEqual((await refresh(f, second)).body.error, 'invalid_grant');
+  assert.deepEqual((await refresh(f, third)).body.error, 'invalid_grant', 'nor does the rightful one go on');
+  assert.equal(office.requests('/revoke').length, 1);
+  assert.equal((await refresh(f, bob.refresh_token)).status, 200);
+  const [id = ''] = bob.refresh_token.split('.');
+  assert.equal((await refresh(f, `${id}.${'x'.repeat(43)}`)).status, 400, 'a guess is a use');
 });
 
 test('signing out of the command line ends that login: its token is refused, the issuer is told with the last of a sid', async () => {

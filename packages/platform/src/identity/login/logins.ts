@@ -91,7 +91,9 @@ export function createLogins(o: {
     return kept(login, answer.tokens, now() + IDLE);
   }
 
-  async function kept(login: Login, tokens: LoginTokens, expiresAt: number): Promise<Login | undefined> {
+  async function kept(login: Login, next: LoginTokens, expiresAt: number): Promise<Login | undefined> {
+    const { handle } = login.tokens;
+    const tokens = handle === undefined ? next : { ...next, handle };
     try {
       await rows.replace(login, tokens, expiresAt);
     } catch (error) {

@@ -9,10 +9,12 @@ import { errorAnswer, TokenError } from '../token-service/errors.ts';
 import { type Form, parseForm, required } from '../token-service/form.ts';
 import { json, type WireRequest, type WireResponse } from '../wire.ts';
 import { IDLE, type Logins, newLogin } from './logins.ts';
-import { claimsOf, type Ending, type Login } from './session-rows.ts';
+import { claimsOf, type Ending, type Login, REFRESHED_ELSEWHERE } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
 
 const CODE_LIFE = 60_000;
+/** An answer may be lost, and two commands may ask at once: so long the handle before is answered with the one after. */
+const GRACE = 30_000;
 const USED = 'native_code_used';
 const codePlace = { kind: 'SignIn', uid: 'native', field: 'code' };
 
@@ -26,6 +28,8 @@ export interface NativeRequest {
 interface Code {
   /** The login's id, which nothing else holds. */
   id: string;
+  /** Its first refresh handle. */
+  handle: string;
   challenge: string;
   redirectUri: string;
 }
@@ -75,13 +79,14 @@ export function createNativeLogins(o: {
   const { store, vault, logins, now } = o;
   const { rows, line, fresh, end } = logins;
   const { builder } = store;
+  const random = () => randomBytes(32).toString('base64url');
   // Not the hash that a cookie would be looked up by.
   const hashOfId = (id: string) => hashOf(`cli ${id}`);
   // Nor the hash of a ticket.
   const hashOfCode = (code: string) => hashOf(`code ${code}`);
   const invalid = (check: string, says: string) => new TokenError('invalid_grant', check, says);
 
-  async function redeem(form: Form): Promise<{ login: Login; id: string }> {
+  async function redeem(form: Form): Promise<{ login: Login; refreshToken: string }> {
     const code = hashOfCode(required(form, 'code'));
     const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
     const [row] = await store.read<TicketRow>(select.compile());
@@ -107,7 +112,31 @@ export function createNativeLogins(o: {
     }
     // It was kept for no longer than the code.
     await rows.replace(login, login.tokens, now() + IDLE);
-    return { login, id: kept.id };
+    return { login, refreshToken: `${kept.id}.${kept.handle}` };
+  }
+
+  /** A handle that was used up is in two hands: neither gets anything more. */
+  async function refresh(refreshToken: string): Promise<{ login: Login; refreshToken: string }> {
+    const [id = '', presented = ''] = refreshToken.split('.', 2);
+    for (;;) {
+      const login = await fresh(hashOfId(id));
+      const { handle } = login?.tokens ?? {};
+      if (login === undefined || handle === undefined) throw invalid('login_lives', 'the sign-in has ended');
+      if (same(presented, handle.previous) && now() - handle.rotatedAt < GRACE)
+        return { login, refreshToken: `${id}.${handle.current}` };
+      if (!same(presented, handle.current)) {
+        await stop(login, 'a refresh token was used again');
+        throw invalid('handle_once', 'the refresh token was used before: the sign-in has ended');
+      }
+      const next = { current: random(), previous: handle.current, rotatedAt: now() };
+      try {
+        await rows.replace(login, { ...login.tokens, handle: next }, login.expiresAt);
+        return { login, refreshToken: `${id}.${next.current}` };
+      } catch (error) {
+        // Another command, or another replica, was first: look again.
+        if (!(error instanceof StoreError && error.conflict === REFRESHED_ELSEWHERE)) throw error;
+      }
+    }
   }
 
   async function token(form: Form): Promise<WireResponse> {
@@ -116,15 +145,14 @@ export function createNativeLogins(o: {
       throw new TokenError('invalid_client', 'client_known', 'the client is not known');
     if (grant !== 'authorization_code' && grant !== 'refresh_token')
       throw new TokenError('unsupported_grant_type', 'grant_known', 'the grant is not one of this endpoint');
-    const id = grant === 'refresh_token' ? required(form, 'refresh_token') : '';
-    const known = grant === 'refresh_token' ? { login: await fresh(hashOfId(id)), id } : await redeem(form);
-    const { accessToken, expiresAt = 0 } = known.login?.tokens ?? {};
-    if (expiresAt <= now()) throw invalid('login_lives', 'the sign-in has ended');
+    const { login, refreshToken } =
+      grant === 'refresh_token' ? await refresh(required(form, 'refresh_token')) : await redeem(form);
+    const { accessToken, expiresAt } = login.tokens;
     return json(200, {
       access_token: accessToken,
       token_type: 'Bearer',
       expires_in: Math.floor((expiresAt - now()) / 1000),
-      refresh_token: known.id,
+      refresh_token: refreshToken,
     });
   }
 
@@ -146,7 +174,8 @@ export function createNativeLogins(o: {
 
   /** RFC 7009 section 2.2: also of a token that nobody knows. */
   async function revoke(form: Form): Promise<WireResponse> {
-    const login = await rows.find(hashOfId(required(form, 'token')));
+    const [id = ''] = required(form, 'token').split('.', 1);
+    const login = await rows.find(hashOfId(id));
     if (login !== undefined) await stop(login, 'asked for');
     return json(200, {});
   }
@@ -161,11 +190,14 @@ export function createNativeLogins(o: {
 
   return {
     async issue(signedIn, { redirectUri, state, challenge }) {
-      const id = randomBytes(32).toString('base64url');
-      const code = randomBytes(32).toString('base64url');
-      const login = { ...newLogin(hashOfId(id), signedIn, now()), expiresAt: now() + CODE_LIFE };
+      const [id, handle, code] = [random(), random(), random()];
+      const tokens = { ...signedIn.tokens, handle: { current: handle, rotatedAt: now() } };
+      const login = { ...newLogin(hashOfId(id), { ...signedIn, tokens }, now()), expiresAt: now() + CODE_LIFE };
       await rows.insert(login, '', line(login, 'command line session'));
-      const sealed = vault.sealInline(codePlace, SecretValue.of(JSON.stringify({ id, challenge, redirectUri })));
+      const sealed = vault.sealInline(
+        codePlace,
+        SecretValue.of(JSON.stringify({ id, handle, challenge, redirectUri })),
+      );
       const row = { hash: hashOfCode(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
       await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
       return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
@@ -181,3 +213,6 @@ export function createNativeLogins(o: {
     },
   };
 }
+
+/** Of their hashes, so that the time it takes says nothing of a part that fits. */
+const same = (presented: string, kept: string | undefined) => kept !== undefined && hashOf(presented) === hashOf(kept);

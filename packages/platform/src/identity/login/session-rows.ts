@@ -13,6 +13,8 @@ export interface LoginTokens {
   refreshToken?: string;
   /** Of another issuer: says at sign-out which of its logins is meant. */
   idToken?: string;
+  /** What the command line refreshes with, of which each is good once (RFC 9700 section 4.14.2). */
+  handle?: { current: string; previous?: string; rotatedAt: number };
   /** The access token is not for us to read: the ID token says who signed in. */
   opaque?: true;
 }
