@@ -47,9 +47,13 @@ export function loginPages(
 
   async function complete(url: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const done = await sessions.callback(url, request.headers.cookie);
-    if (done.issuer && done.subjectToken) await noteSubjectToken(services, done.issuer, done.subjectToken);
+    if (done.issuer && done.subjectToken) await note(done.issuer, done.subjectToken);
     response.writeHead(302, { location: done.location, 'set-cookie': done.setCookie }).end();
   }
+
+  /** Nobody is kept out because an administrator could not be told. */
+  const note = (issuer: string, found: Parameters<typeof noteSubjectToken>[2]) =>
+    noteSubjectToken(services, issuer, found).catch(() => log.warn({ issuer }, 'the condition could not be written'));
 
   return async (request, response) => {
     const url = request.url ?? '/';
@@ -73,7 +77,7 @@ export function loginPages(
       const known = error instanceof IdentityError ? error : undefined;
       const code = known?.code.replace('login_', '') ?? 'failed';
       log.warn({ code, why: known?.message ?? 'unexpected', issuer: callback?.[1] }, 'a sign-in was not completed');
-      if (known?.code === 'login_unusable') await noteSubjectToken(services, callback?.[1] ?? '', known.message);
+      if (known?.code === 'login_unusable') await note(callback?.[1] ?? '', known.message);
       response.writeHead(302, { location: `/ui/?signin=${code}` }).end();
     }
     return true;
