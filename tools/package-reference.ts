@@ -1,5 +1,7 @@
 /** The reference of `@onbehalf/token-exchange`, made of its docstrings; what is not documented there is a failure. */
 import { execFile } from 'node:child_process';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installApart } from './installed-apart.ts';
@@ -11,16 +13,24 @@ export const GENERATOR = join(import.meta.dirname, 'typedoc');
 /** Where the pages are, seen from the root of the repository. */
 export const PACKAGE_REFERENCE = 'docs/reference/token-exchange';
 
-/** Writes the pages into a folder. Throws with a line for each export, parameter or property that has no docstring. */
+/**
+ * Writes the pages into a folder, all or none. Throws with a line for each export, parameter or property that has no
+ * docstring.
+ */
 export async function writePackageReference(out: string): Promise<void> {
   const installed = join(await installApart(GENERATOR), 'node_modules');
   const program = join(installed, 'typedoc', 'bin', 'typedoc');
   const plugin = join(installed, 'typedoc-plugin-markdown', 'dist', 'index.js');
-  const settings = ['--options', join(GENERATOR, 'typedoc.json'), '--plugin', plugin, '--out', out];
+  // The generator empties its folder before it knows whether it can fill it.
+  const made = await mkdtemp(join(tmpdir(), 'onbehalf-reference-'));
+  const settings = ['--options', join(GENERATOR, 'typedoc.json'), '--plugin', plugin, '--out', made];
   await run(process.execPath, [program, ...settings], { cwd: GENERATOR, env: { ...process.env, NO_COLOR: '1' } }).catch(
     (error: { stdout: string; stderr: string }) => {
       const said = `${error.stdout}${error.stderr}`.split('\n').filter((line) => /^\[(warning|error)\]/.test(line));
       throw new Error(`the reference cannot be made:\n${said.join('\n')}`, { cause: error });
     },
   );
+  await rm(out, { recursive: true, force: true });
+  await cp(made, out, { recursive: true });
+  await rm(made, { recursive: true });
 }

@@ -1,4 +1,4 @@
-import type { SessionEvent } from '@onbehalf/resources';
+import type { ExchangeView, SessionEvent } from '@onbehalf/resources';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
 import { oneLine, printable, styler } from './terminal.ts';
@@ -57,9 +57,16 @@ export function createTranscript(io: Io, out: Output) {
   };
 }
 
+/** Who acts: `act`, or where the service cannot say that, the client of the agent's own (`azp`). */
+export function agentsOf({ act, delegation, claims }: Pick<ExchangeView, 'act' | 'delegation' | 'claims'>): string[] {
+  if (act !== undefined) return act;
+  return delegation === 'azp' && typeof claims?.azp === 'string' ? [claims.azp] : [];
+}
+
 /** subject → actors → audience [scope], and how it was got. */
 export function exchangeText(exchange: Extract<SessionEvent, { type: 'exchange' }>['data']): string {
-  const { subject, act = [], granted, requested, server, result, ms, mode, message } = exchange;
+  const { subject, granted, requested, server, result, ms, mode, message } = exchange;
+  const act = agentsOf(exchange);
   if (mode === 'None') return 'none';
   const audience = granted?.audience ?? [...(requested?.audience ?? []), ...(requested?.resource ?? [])];
   const chain = [...(subject ? [subject.subject] : []), ...act, audience.length > 0 ? audience.join(' ') : server];

@@ -32,8 +32,8 @@ export interface SubjectSource {
   /** Whom the token stands for; an answer that names somebody else is refused. */
   readonly principal: PrincipalRef;
   /**
-   * The token as of now; called for each request, so it must be quick. It rejects where there is none.ends the wait;
-   * the promise rejects with its reason
+   * The token as of now; called for each request, so it must be quick. It rejects where there is none.
+   * @param signal ends the wait; the promise rejects with its reason
    */
   current(signal?: AbortSignal): Promise<SubjectToken>;
   /** Whether a later `current` can bring a new token by itself. For callers; the library does not read it. */
@@ -59,8 +59,9 @@ export interface ActorSource {
   /** What the tokens say, and what the result is compared with. */
   readonly identity: ActorIdentity;
   /**
-   * An `actor_token` and its type (RFC 8693 section 2.1); `audience` is the issuer of the token service.ends the wait;
-   * the promise rejects with its reason
+   * An `actor_token` and its type (RFC 8693 section 2.1).
+   * @param audience the issuer of the token service
+   * @param signal ends the wait; the promise rejects with its reason
    */
   current(audience: string, signal?: AbortSignal): Promise<{ token: SecretValue; tokenType: string }>;
   /** The type of what `current` gives, where it is known beforehand. */
@@ -72,8 +73,10 @@ export interface ActorSource {
 /** Signs the assertion (RFC 7523) with which an agent asks for a token of its own. */
 export interface WorkloadSource {
   /**
-   * A signed JWT (RFC 7523 section 3), new for each call; `audience` is the issuer of the token service.ends the wait;
-   * the promise rejects with its reason
+   * A signed JWT (RFC 7523 section 3), new for each call.
+   * @param agent who asks for a token of its own
+   * @param audience the issuer of the token service
+   * @param signal ends the wait; the promise rejects with its reason
    */
   assertion(agent: AgentRef, audience: string, signal?: AbortSignal): Promise<SecretValue>;
 }

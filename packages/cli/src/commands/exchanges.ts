@@ -2,6 +2,7 @@ import type { ExchangeEntry } from '@onbehalf/resources';
 import type { Column } from '../output.ts';
 import { examples, type Register } from '../task.ts';
 import { limitNumber, sinceText } from '../times.ts';
+import { agentsOf } from '../transcript.ts';
 
 interface Options {
   session?: string;
@@ -45,7 +46,7 @@ const columns: Column<ExchangeEntry>[] = [
   { title: 'SCOPE', value: ({ granted }) => granted?.scope },
   { title: 'RESULT', value: ({ result, code }) => (code === undefined ? result : `${result} (${code})`) },
   { title: 'MS', value: ({ ms }) => (ms === undefined ? undefined : Math.round(ms)) },
-  { title: 'ACT', value: ({ act }) => act?.join(' → '), wide: true },
+  { title: 'AGENT', value: (entry) => agentsOf(entry).join(' → '), wide: true },
   { title: 'MODE', value: ({ mode }) => mode, wide: true },
   { title: 'TOKEN SERVICE', value: ({ tokenService }) => tokenService, wide: true },
   { title: 'EXPIRES', value: ({ expiresAt }) => expiresAt, wide: true },

@@ -1,5 +1,6 @@
 import { Bot, Info, RotateCcw } from 'lucide-react';
 import { memo } from 'react';
+import { useMe } from '../sign-in/gate.tsx';
 import { signInAddress } from '../sign-in/sign-in.tsx';
 import { Badge } from '../ui/badge.tsx';
 import { Button, buttonClass } from '../ui/button.tsx';
@@ -78,6 +79,7 @@ function PartView({ part, writing, over }: { part: Part; writing: boolean; over:
 
 /** The tokens of this sign-in cannot be exchanged any more. A new one resumes the turn by itself. */
 function SignInAgain({ reason, over }: { reason: string; over: boolean }) {
+  const { me } = useMe();
   if (over) return <p className="text-xs text-soft">It waited for a new sign-in ({reason}).</p>;
   return (
     <section aria-label="Sign in again" className="rounded-xl border border-line bg-surface p-4">
@@ -85,7 +87,7 @@ function SignInAgain({ reason, over }: { reason: string; over: boolean }) {
       <p className="mt-1 text-soft">
         A tool needs your authority ({reason}). Sign in again, and this goes on by itself.
       </p>
-      <a href={signInAddress()} rel="noreferrer" className={`${buttonClass('primary')} mt-3`}>
+      <a href={signInAddress(me.issuer)} rel="noreferrer" className={`${buttonClass('primary')} mt-3`}>
         Sign in again
       </a>
     </section>

@@ -24,6 +24,10 @@ export function stopsOf(exchange: ExchangeView): Stop[] {
         ? [{ icon: Bot, role: 'no person', name: 'the agent itself' }]
         : []),
     ...actors.map((name) => ({ icon: Bot, role: 'act', name })),
+    // Where the service cannot say `act`, the client of the agent's own is who asked.
+    ...(exchange.delegation === 'azp' && typeof exchange.claims?.azp === 'string'
+      ? [{ icon: Bot, role: 'azp', name: exchange.claims.azp }]
+      : []),
     { icon: Server, role: 'audience', name: audience.join(' ') || exchange.server },
   ];
 }

@@ -24,10 +24,11 @@ const NOTES: Record<SignInNote, { tone: string; text: string }> = {
 };
 
 /** The server's side of it: code and PKCE, and a cookie that no script reads. */
-export function signInAddress(): string {
+export function signInAddress(issuer?: string): string {
   const here = new URL(location.href);
   here.searchParams.delete('signin');
-  return `/login?${new URLSearchParams({ returnTo: here.pathname + here.search })}`;
+  const returnTo = here.pathname + here.search;
+  return `/login?${new URLSearchParams({ returnTo, ...(issuer !== undefined && { issuer }) })}`;
 }
 
 export function SignIn({ note }: { note: SignInNote | undefined }) {

@@ -84,7 +84,7 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         })),
       }),
     };
-    return createTokenExchange({
+    const exchange: TokenExchange = createTokenExchange({
       tokenService: config,
       installation: options.installation,
       workload: platform.workload,
@@ -99,11 +99,12 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
       hooks: {
         onOutcome: async (outcome) => {
           await options.audit.append(auditEntry(outcome));
-          options.onView(exchangeView(outcome, spec.profile));
+          options.onView(exchangeView(outcome, spec.profile, exchange.delegation));
         },
-        onHit: (outcome) => options.onView(exchangeView(outcome, spec.profile)),
+        onHit: (outcome) => options.onView(exchangeView(outcome, spec.profile, exchange.delegation)),
       },
     });
+    return exchange;
   }
 
   function clientConfig(service: TokenService, client: ClientSpec | undefined): ClientConfig {
@@ -162,13 +163,18 @@ const isOfOneLogin = ({ session, loginSession }: ForgetFilter) => session !== un
 const originOf = ({ spec }: TokenService) => new URL(spec.endpoint ?? spec.issuer ?? spec.wellKnownUri ?? '').origin;
 
 /** What the exchange viewer, the events and the audit show. Never a token. */
-export function exchangeView(outcome: ExchangeOutcome, profile: string): ExchangeView {
+export function exchangeView(
+  outcome: ExchangeOutcome,
+  profile: string,
+  delegation: TokenExchange['delegation'],
+): ExchangeView {
   const claims = outcome.granted?.claims;
   return {
     server: outcome.target.name ?? '',
     mode: outcome.kind === 'workload' ? 'Workload' : 'Exchange',
     tokenService: outcome.tokenService,
     profile,
+    ...(outcome.kind !== 'workload' && { delegation }),
     result: outcome.result,
     requested: {
       audience: [...outcome.requested.audience],

@@ -90,11 +90,17 @@ export const REPLY_ANOMALIES = [
 /** One thing wrong with the answer as a whole. */
 export type ReplyAnomaly = (typeof REPLY_ANOMALIES)[number];
 
+/** A refusal in the words of RFC 6749 section 5.2. */
 export interface RefusalAnomaly {
+  /** `error`. */
   readonly error: string;
+  /** HTTP status; 400 by default. */
   readonly status?: number;
+  /** `error_description`. */
   readonly description?: string;
+  /** The claims challenge of `interaction_required`. */
   readonly claims?: string;
+  /** Headers of the answer, such as `retry-after`. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -11,8 +11,11 @@ export interface CacheCase {
   run(): Promise<void>;
 }
 
-/** Makes an empty cache that holds `max` entries. It may keep its answers for itself: nobody else uses its keys. */
-type MakeCache = (options: { max: number }) => TokenCache | Promise<TokenCache>;
+/**
+ * Makes an empty cache for one case: nobody else uses its keys.
+ * @param options `max`: how many tokens it holds at most
+ */
+export type MakeCache = (options: { max: number }) => TokenCache | Promise<TokenCache>;
 
 const ORDERS = { name: 'orders', audience: [], resource: ['https://orders.internal/mcp'], scopes: ['read'] };
 const PLAIN: Tags = {

@@ -3,8 +3,8 @@
  * built-ins, which the library itself does not. It is never part of a server: it answers whoever asks it as told.
  * @module
  */
-export type { Anomaly, Issue, IssueAnomaly, ReplyAnomaly } from './anomalies.ts';
-export { type CacheCase, tokenCacheConformance } from './cache-conformance.ts';
+export type { Anomaly, Issue, IssueAnomaly, RefusalAnomaly, ReplyAnomaly } from './anomalies.ts';
+export { type CacheCase, type MakeCache, tokenCacheConformance } from './cache-conformance.ts';
 export type { FakeClient } from './client-check.ts';
 export { type Dialect, dialects } from './dialects.ts';
 export {

@@ -68,10 +68,10 @@ export function explainAgent(services: Services, agent: Stored<'Agent'>): Explan
     tools: resolveTools(agent, registry, policy.writerMayUse).map((tool) => {
       const auth = tool.server?.spec.auth;
       const mode = auth?.mode ?? 'None';
-      const service =
-        mode === 'Exchange' || mode === 'Workload'
-          ? registry.get('TokenService', undefined, auth?.tokenServiceRef?.name ?? 'default')
-          : undefined;
+      const named = mode === 'Exchange' || mode === 'Workload' ? (auth?.tokenServiceRef?.name ?? 'default') : undefined;
+      const service = named === undefined ? undefined : registry.get('TokenService', undefined, named);
+      const problem =
+        tool.problem ?? (named !== undefined && !service ? `there is no TokenService ${named}` : undefined);
       return {
         name: tool.name,
         server: tool.serverName,
@@ -90,7 +90,7 @@ export function explainAgent(services: Services, agent: Stored<'Agent'>): Explan
             origin: tool.target.origin,
           },
         }),
-        ...(tool.problem !== undefined && { problem: tool.problem }),
+        ...(problem !== undefined && { problem }),
       };
     }),
     callers: registry

@@ -279,6 +279,10 @@ function loginError(error: unknown, name: string): IdentityError {
     return new IdentityError('login_failed', `this sign-in at ${name} has ended already`);
   if (error instanceof AccessError && error.code === 'keys_unavailable')
     return unavailable(`the keys of ${name} cannot be had`);
+  if (error instanceof AccessError && error.code === 'audience_mismatch')
+    return unusable(
+      `the \`aud\` of what ${name} answers holds none of its TrustedIssuer's \`audiences.api\`: add an audience mapper for one to the client that people sign in with (audience_mismatch)`,
+    );
   if (error instanceof AccessError)
     return unusable(`the tokens of ${name} are not accepted here: ${error.message} (${error.code})`);
   if (error instanceof Mismatch) return unusable(`the tokens of ${name} name two people`);

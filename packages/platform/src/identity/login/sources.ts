@@ -3,6 +3,7 @@ import { type ForeignLoginOptions, foreignLogin } from './foreign-login.ts';
 import type { LoginSource } from './source.ts';
 
 export interface LoginSources {
+  /** By the name of its TrustedIssuer, or by the issuer itself; the embedded one where nothing is said. */
   named(name: string | undefined): LoginSource | undefined;
   /** By the `iss` of a login. */
   of(issuer: string): LoginSource | undefined;
@@ -27,7 +28,7 @@ export function loginSources(
     });
   const all = () => [o.own, ...others()];
   return {
-    named: (name = o.own.name) => all().find((source) => source.name === name),
+    named: (name = o.own.name) => all().find((source) => source.name === name || source.issuer === name),
     of: (issuer) => all().find((source) => source.issuer === issuer),
     list: () => {
       const foreign = others();
