@@ -152,6 +152,9 @@ describe('sign-in at Keycloak in a browser', { skip: withoutChromium || withoutK
       );
       for (const { aud, azp } of seen[audience]) assert.deepEqual([aud, azp], [audience, 'agent-assistant']);
     }
+    // Keycloak cannot say `act`; what it says of the agent is shown.
+    const drawn = alice.page.getByRole('figure', { name: /^Whose token/ }).first();
+    assert.match((await drawn.getAttribute('aria-label')) ?? '', /azp agent-assistant, audience (orders|hr)$/);
     const shown = await alice.page.getByRole('main').innerText();
     assert.ok(shown.includes(`of ${ALICE}`) && !shown.includes(BOB), shown);
   });

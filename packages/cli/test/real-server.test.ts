@@ -127,6 +127,27 @@ spec: {type: Declarative, declarative: {systemMessage: Be brief., modelConfigRef
     assert.match(fine(await as('rita', 'doctor')), /^$|Nothing is wrong/);
   });
 
+  test('explain says of a tool whose token service is missing that it is', async () => {
+    fine(
+      await local(
+        ['apply', '-f', '-'],
+        `
+apiVersion: onbehalf.dev/v1alpha1
+kind: RemoteMCPServer
+metadata: {name: lost}
+spec: {url: "http://127.0.0.1:1/mcp", auth: {mode: Exchange, tokenServiceRef: {name: nowhere}, resourceFrom: ServerURL}}
+---
+apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: lost}
+spec: {type: Declarative, declarative: {systemMessage: Be brief., modelConfigRef: {name: default}, tools: [{type: McpServer, mcpServer: {name: lost, toolNames: [find]}}]}}
+`,
+      ),
+    );
+    assert.match(fine(await as('rita', 'explain', 'agent/lost')), /lost__find .+there is no TokenService nowhere/);
+    for (const name of ['agent/lost', 'mcp-server/lost']) fine(await as('rita', 'delete', name, '--yes'));
+  });
+
   test('streams: text as it is written, and every event', async () => {
     fine(await as('rita', 'grant', 'add', 'bob', 'run', 'agent/assistant'));
     assert.notEqual(fine(await as('bob', 'invoke', 'assistant', '-m', 'hello', '--stream')), '');

@@ -70,8 +70,7 @@ export function explainAgent(services: Services, agent: Stored<'Agent'>): Explan
       const mode = auth?.mode ?? 'None';
       const named = mode === 'Exchange' || mode === 'Workload' ? (auth?.tokenServiceRef?.name ?? 'default') : undefined;
       const service = named === undefined ? undefined : registry.get('TokenService', undefined, named);
-      const problem =
-        tool.problem ?? (named !== undefined && !service ? `there is no TokenService ${named}` : undefined);
+      const problem = named !== undefined && !service ? `there is no TokenService ${named}` : tool.problem;
       return {
         name: tool.name,
         server: tool.serverName,
