@@ -4,6 +4,7 @@ import { nearest } from './nearest.ts';
 import {
   clusterSecretReference,
   consumers,
+  credentialUrl,
   dnsLabel,
   duration,
   httpUrl,
@@ -49,10 +50,10 @@ const client = z
 
 export const tokenServiceSpec = z
   .strictObject({
-    issuer: httpUrl.exactOptional(),
-    wellKnownUri: httpUrl.exactOptional(),
+    issuer: credentialUrl.exactOptional(),
+    wellKnownUri: credentialUrl.exactOptional(),
     profile: z.enum(exchangeProfiles, { error: ({ input }) => unknownProfile(input) }),
-    endpoint: httpUrl.exactOptional(),
+    endpoint: credentialUrl.exactOptional(),
     client: client.exactOptional(),
     clientPerAgent: z.array(z.strictObject({ agent: reference, client })).exactOptional(),
     delegation: z.enum(['act', 'azp', 'none']).exactOptional(),

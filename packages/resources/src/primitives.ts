@@ -70,6 +70,12 @@ export const httpUrl = z.string().superRefine((value, context) => {
   else if (url.hash !== '') context.addIssue({ code: 'custom', message: 'must have no fragment' });
 });
 
+/** Where credentials of people are sent: never in the clear over a network. */
+export const credentialUrl = httpUrl.refine(
+  (value) => !/^http:/i.test(value) || /^http:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(\/|$)/i.test(value),
+  { message: 'must be an https:// URL, or http:// on loopback' },
+);
+
 export const audienceValue = z.string().min(1).max(2_048);
 export const scopeValue = z
   .string()
