@@ -7,6 +7,7 @@ import {
   type PolicyResource,
   type PolicyTable,
   type Principal,
+  type Role,
 } from '@onbehalf/access';
 import type { Identity } from '../identity/index.ts';
 import { namespaceOf, type Registry, type Stored } from '../store/index.ts';
@@ -24,6 +25,7 @@ export function createPolicy(o: {
   const listeners = new Set<() => void>();
   const noted = new Map<string, Principal>();
   let table: PolicyTable = compile();
+  let caps = capsOf(o.registry);
 
   function compile(): PolicyTable {
     return compileTable({
@@ -46,6 +48,7 @@ export function createPolicy(o: {
   let expiry: NodeJS.Timeout | undefined;
   function refresh() {
     table = compile();
+    caps = capsOf(o.registry);
     clearTimeout(expiry);
     const at = nextExpiry(o.registry.list('Grant'), o.now());
     if (at !== undefined) expiry = setTimeout(refresh, Math.min(at - o.now() + 1, 2_147_483_647)).unref();
@@ -58,8 +61,8 @@ export function createPolicy(o: {
   function capped(principal: Principal): Principal {
     const { issuer } = principal;
     if (issuer === LOCAL_ADMIN.issuer || issuer === o.identity()?.issuer) return principal;
-    const trusted = o.registry.list('TrustedIssuer').find((resource) => namesOf(resource).includes(issuer));
-    const role = trusted === undefined ? 'INACTIVE' : capRole(principal.role, trusted.spec.maxRole ?? 'REGULAR');
+    const cap = caps.get(issuer);
+    const role = cap === undefined ? 'INACTIVE' : capRole(principal.role, cap);
     return role === principal.role ? principal : { ...principal, role };
   }
 
@@ -108,6 +111,16 @@ export function createPolicy(o: {
   };
   return policy;
 }
+
+/** What each issuer can make of anyone at most; who is not in it is not trusted. */
+const capsOf = (registry: Registry): ReadonlyMap<string, Role> =>
+  new Map(
+    registry
+      .list('TrustedIssuer')
+      .flatMap((trusted) =>
+        namesOf(trusted).map((issuer): [string, Role] => [issuer, trusted.spec.maxRole ?? 'REGULAR']),
+      ),
+  );
 
 /** The issuers that a TrustedIssuer stands for: itself, one for each tenant, or that of shared-secret tokens. */
 function namesOf({ metadata, spec }: Stored<'TrustedIssuer'>): string[] {
