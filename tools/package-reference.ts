@@ -21,16 +21,20 @@ export async function writePackageReference(out: string): Promise<void> {
   const installed = join(await installApart(GENERATOR), 'node_modules');
   const program = join(installed, 'typedoc', 'bin', 'typedoc');
   const plugin = join(installed, 'typedoc-plugin-markdown', 'dist', 'index.js');
-  // The generator empties its folder before it knows whether it can fill it.
+  // Pages that cannot be made must not take the place of those that are there.
   const made = await mkdtemp(join(tmpdir(), 'onbehalf-reference-'));
-  const settings = ['--options', join(GENERATOR, 'typedoc.json'), '--plugin', plugin, '--out', made];
-  await run(process.execPath, [program, ...settings], { cwd: GENERATOR, env: { ...process.env, NO_COLOR: '1' } }).catch(
-    (error: { stdout: string; stderr: string }) => {
-      const said = `${error.stdout}${error.stderr}`.split('\n').filter((line) => /^\[(warning|error)\]/.test(line));
-      throw new Error(`the reference cannot be made:\n${said.join('\n')}`, { cause: error });
-    },
-  );
-  await rm(out, { recursive: true, force: true });
-  await cp(made, out, { recursive: true });
-  await rm(made, { recursive: true });
+  try {
+    const settings = ['--options', join(GENERATOR, 'typedoc.json'), '--plugin', plugin, '--out', made];
+    const env = { ...process.env, NO_COLOR: '1' };
+    await run(process.execPath, [program, ...settings], { cwd: GENERATOR, env }).catch(
+      (error: { stdout: string; stderr: string }) => {
+        const said = `${error.stdout}${error.stderr}`.split('\n').filter((line) => /^\[(warning|error)\]/.test(line));
+        throw new Error(`the reference cannot be made:\n${said.join('\n')}`, { cause: error });
+      },
+    );
+    await rm(out, { recursive: true, force: true });
+    await cp(made, out, { recursive: true });
+  } finally {
+    await rm(made, { recursive: true });
+  }
 }

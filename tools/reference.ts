@@ -1,5 +1,5 @@
 /** Generates the reference pages from the code: `npm run reference` writes them, tests compare. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ACT_BY } from '@onbehalf/token-exchange';
 import { sections, settings } from '../packages/platform/src/config.ts';
@@ -92,7 +92,5 @@ export function referencePages(): Record<string, string> {
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');
   for (const [path, text] of Object.entries(referencePages())) writeFileSync(join(root, path), text);
-  const pages = join(root, PACKAGE_REFERENCE);
-  rmSync(pages, { recursive: true, force: true });
-  await writePackageReference(pages);
+  await writePackageReference(join(root, PACKAGE_REFERENCE));
 }
