@@ -1,7 +1,9 @@
+import type { ForgetFilter } from '@onbehalf/token-exchange';
 import type { Services } from './http/index.ts';
-import type { Identity } from './identity/index.ts';
+import { deniedBy, type Identity } from './identity/index.ts';
+import type { Change } from './store/index.ts';
 
-const ENDS: ReadonlySet<string> = new Set(['LoginSession', 'Deny']);
+/** How long open sockets wait before they ask, so that what ends in one go is asked about once. */
 const TOGETHER_MS = 20;
 
 /**
@@ -40,14 +42,11 @@ export function followRevocations(
   });
   let asking: NodeJS.Timeout | undefined;
   const watch = store.watch(store.revision(), (changes) => {
-    for (const { kind, key, op } of changes) {
-      if (kind === 'Session') tools.forget({ session: key });
-      else if (kind === 'LoginSession' && op === 'delete') tools.forget({ loginSession: key });
-      else if (kind === 'Deny' && op === 'put') tools.forget(deniedFilter(key));
-    }
+    for (const { kind, key } of changes) if (kind === 'Session') tools.forget({ session: key });
+    const ended = changes.flatMap((change) => endedBy(change) ?? []);
+    for (const filter of ended) tools.forget(filter);
     // Open sockets ask again whether their login still stands: once for all that end together.
-    const ends = changes.some(({ kind, op }) => op === (kind === 'LoginSession' ? 'delete' : 'put') && ENDS.has(kind));
-    if (ends)
+    if (ended.length > 0)
       asking ??= setTimeout(() => {
         asking = undefined;
         policy.refresh();
@@ -70,10 +69,11 @@ function knownOf({ kind, metadata }: Resource) {
   return { kind, generation: metadata.generation, target: { name, audience: [], resource: [] } };
 }
 
-/** `iss claim value`, of which the last may hold spaces. */
-function deniedFilter(key: string) {
-  const [issuer = '', claim = ''] = key.split(' ', 2);
-  const value = key.slice(issuer.length + claim.length + 2);
-  if (claim.split('<')[0] === 'sid') return { loginSession: value };
+/** The tokens that end with a login, or with what is denied. Of a single token (`jti`) none are known. */
+function endedBy({ kind, key, op }: Change): ForgetFilter | undefined {
+  if (kind === 'LoginSession' && op === 'delete') return { loginSession: key };
+  if (kind !== 'Deny' || op !== 'put') return undefined;
+  const { issuer, claim, value } = deniedBy(key);
+  if (claim === 'sid') return { loginSession: value };
   return claim === 'sub' ? { subject: { issuer, subject: value } } : {};
 }

@@ -7,4 +7,5 @@
 export { IdentityError, type IdentityErrorCode } from './error.ts';
 export { createIdentity } from './identity.ts';
 export { choicePage, pageHeaders } from './login/pages.ts';
+export { deniedBy } from './principals.ts';
 export type * from './types.ts';
