@@ -4,7 +4,6 @@
  */
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createVerifier } from '@onbehalf/access';
 import { bindingsOf, modelConfigRefOf } from '@onbehalf/resources';
 import { pino } from 'pino';
 import { chainHash, createAudit, fileWitness } from './audit/index.ts';
@@ -144,16 +143,10 @@ export async function startPlatform(config: Config): Promise<Platform> {
       credentials: vault.credentials,
       embedded: known.issuerConfig,
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
-      onChange: (name) => void verifier.reload(name).catch(() => undefined),
+      onChange: (name) => void known.verifier.reload(name).catch(() => undefined),
     });
     Object.assign(issuers, { list: trusted.list, logins: trusted.logins });
     closers.push(() => trusted.close());
-    const verifier = createVerifier({
-      issuers: trusted.list,
-      principals: known.principals,
-      fetch: egress.fetch as typeof fetch,
-    });
-    closers.push(() => verifier.close());
 
     const models = createModels({
       egress,
@@ -217,7 +210,6 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       vault,
       identity: known,
-      verifier,
       models,
       tools,
       runtime,

@@ -72,8 +72,8 @@ export async function authenticate(services: Services, request: IncomingMessage,
 
 /** @throws {AccessError} */
 export async function callerOfBearer(services: Services, token: SecretValue) {
-  const { identity, verifier } = services;
-  const principal = await verifier.verify(token, 'api');
+  const { identity } = services;
+  const principal = await identity.verifier.verify(token, 'api');
   await noteForeign(services, principal);
   // A shared-secret token is no subject of an exchange, and never leaves.
   const subject =

@@ -1,12 +1,4 @@
-import type {
-  Action,
-  Decision,
-  DecisionContext,
-  DecisionResource,
-  PolicyTable,
-  Principal,
-  Verifier,
-} from '@onbehalf/access';
+import type { Action, Decision, DecisionContext, DecisionResource, PolicyTable, Principal } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Logger } from 'pino';
@@ -29,7 +21,6 @@ export interface Services {
   audit: Audit;
   vault: Vault;
   identity: Identity;
-  verifier: Verifier;
   models: Models;
   tools: Tools;
   runtime: Runtime;

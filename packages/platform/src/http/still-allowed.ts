@@ -7,7 +7,7 @@ import type { Caller, Services } from './services.ts';
  * another role, other groups. Undefined: it is over.
  */
 export async function presentCaller(services: Services, caller: Caller): Promise<Caller | undefined> {
-  const { identity, verifier, now } = services;
+  const { identity, now } = services;
   const { principal, subject, loginSession } = caller;
   const { issuer, credential } = principal;
   try {
@@ -19,7 +19,7 @@ export async function presentCaller(services: Services, caller: Caller): Promise
     const lives = credential.expiresAt === undefined || credential.expiresAt > now();
     if (credential.kind === 'bearer' && subject !== undefined && lives) {
       const { token } = await subject.current();
-      return { ...caller, principal: await verifier.verify(token, 'api') };
+      return { ...caller, principal: await identity.verifier.verify(token, 'api') };
     }
   } catch (error) {
     if (error instanceof AccessError || error instanceof TokenExchangeError) return undefined;

@@ -148,6 +148,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     handle: (request: IncomingMessage, response: ServerResponse) => routes(request, response),
     fetch,
     issuerConfig: () => config,
+    verifier: doors,
     principals,
     platform,
     users,

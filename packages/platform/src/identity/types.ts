@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { IssuerConfig, Principal, PrincipalLookup, Role } from '@onbehalf/access';
+import type { IssuerConfig, Principal, PrincipalLookup, Role, Verifier } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { ActorSource, ClientConfig, PrivateKeyJwt, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
@@ -223,6 +223,8 @@ export interface Identity {
   /** Our own endpoints without a socket; anything else is refused. */
   readonly fetch: typeof globalThis.fetch;
   issuerConfig(): IssuerConfig;
+  /** For every door: tokens of our own and of `trustedIssuers`. */
+  readonly verifier: Verifier;
   readonly principals: Principals;
   readonly platform: PlatformClient;
   readonly users: Users;
