@@ -32,9 +32,9 @@ interface Dialect {
   service: readonly string[];
   client: { id: string; auth: string; ref: 'secretRef' | 'keyRef'; key: string; what: string };
   target: readonly string[];
-  page: string;
 }
 
+/** By profile, which is also the name of its page. */
 const dialects: Readonly<Record<string, Dialect>> = {
   keycloak: {
     about: 'Keycloak 26.2 and later: standard token exchange, by audience',
@@ -52,7 +52,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     target: [
       'audience: [orders]                     # the client id of the tool server: required, it limits the token',
     ],
-    page: 'keycloak',
   },
   'entra-obo': {
     about: 'Microsoft Entra ID: the on-behalf-of flow, by scope',
@@ -69,7 +68,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
       "audience: [SERVER-CLIENT-ID]           # not sent: what the token's `aud` must be",
       'scopes: ["api://SERVER-APP/.default"]  # how the target is asked for; a resource is refused',
     ],
-    page: 'entra-obo',
   },
   okta: {
     about: 'Okta: a custom authorization server, by its audience and one of its scopes',
@@ -87,7 +85,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
       'audience: ["api://orders"]             # of that authorization server',
       'scopes: [orders.read]                  # defined at it; a request without one is refused',
     ],
-    page: 'okta',
   },
   auth0: {
     about: 'Auth0: by the identifier of an API',
@@ -101,7 +98,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     ],
     client: { id: 'CLIENT-ID', auth: 'SecretPost', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: ['audience: ["https://orders.example.com"]   # the identifier of the API'],
-    page: 'auth0',
   },
   zitadel: {
     about: 'Zitadel: by the id of a project or application',
@@ -112,7 +108,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     service: [],
     client: { id: 'CLIENT-ID', auth: 'SecretBasic', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: ['audience: [SERVER-PROJECT-ID]          # required; every resource is refused there'],
-    page: 'zitadel',
   },
   dex: {
     about: 'Dex: one client, and so one TokenService, per audience',
@@ -124,7 +119,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     service: ['connectorId: company                   # the connector for the issuer where people sign in'],
     client: { id: 'orders', auth: 'SecretBasic', ref: 'secretRef', key: 'secret', what: 'the client secret' },
     target: ['audience: [orders]                     # not sent: the result names the client that asked'],
-    page: 'dex',
   },
   rfc8693: {
     about: 'any token service that follows RFC 8693 and RFC 8707: by the URL of the tool server',
@@ -135,7 +129,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     service: ['# delegation: none                     # where the service cannot name the agent in `act`'],
     client: { id: 'onbehalf', auth: 'PrivateKeyJwt', ref: 'keyRef', key: 'jwk', what: 'the private key, as a JWK' },
     target: ['resourceFrom: ServerURL                # the token is for spec.url, and for nothing else'],
-    page: 'rfc8693',
   },
 };
 
@@ -160,7 +153,7 @@ export const starters: Readonly<Record<string, Starter>> = {
 };
 
 function starterOf(profile: string, dialect: Dialect): Starter {
-  const { name, client, trust, login, service, target, page } = dialect;
+  const { name, client, trust, login, service, target } = dialect;
   return {
     about: dialect.about,
     secrets: [{ name, key: client.key, what: client.what }],
@@ -170,7 +163,7 @@ function starterOf(profile: string, dialect: Dialect): Starter {
       const namespace = values.namespace ?? 'default';
       const secret = `{name: ${name}, namespace: ${namespace}, key: ${client.key}}`;
       return documents(
-        `# People sign in at ${signIn}, and tokens for tool servers come from ${issuer}.\n# What to configure there: docs/token-services/${page}.md. Words in capitals are to be filled in.`,
+        `# People sign in at ${signIn}, and tokens for tool servers come from ${issuer}.\n# What to configure there: docs/token-services/${profile}.md. Words in capitals are to be filled in.`,
         document('TrustedIssuer', name, [
           '# Whose tokens are accepted here, and for which audience.',
           `issuer: ${signIn}`,
