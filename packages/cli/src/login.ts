@@ -19,19 +19,21 @@ interface Discovery {
   revocation_endpoint?: string;
 }
 
+/** What the server says without a credential. A redirect is none of its answers. */
+const ask = (io: Io, url: string) =>
+  io.fetch(url, {
+    method: 'GET',
+    headers: { accept: 'application/json' },
+    redirect: 'error',
+    credentials: 'omit',
+    signal: AbortSignal.any([io.signal, AbortSignal.timeout(20_000)]),
+  });
+
 /** OpenID Connect Discovery 1.0 section 4. The issuer must be the server itself, and its endpoints must be there too. */
 export async function discover(io: Io, server: string): Promise<Discovery> {
-  const response = await io
-    .fetch(`${server}/.well-known/openid-configuration`, {
-      method: 'GET',
-      headers: { accept: 'application/json' },
-      redirect: 'error',
-      credentials: 'omit',
-      signal: AbortSignal.any([io.signal, AbortSignal.timeout(20_000)]),
-    })
-    .catch(() => {
-      throw new CliError('unreachable', `${server} cannot be reached`, 'onbehalf up, or --server URL');
-    });
+  const response = await ask(io, `${server}/.well-known/openid-configuration`).catch(() => {
+    throw new CliError('unreachable', `${server} cannot be reached`, 'onbehalf up, or --server URL');
+  });
   const found = (response.ok ? await response.json().catch(() => ({})) : {}) as Partial<Discovery>;
   const { issuer, authorization_endpoint: authorize, token_endpoint: token, revocation_endpoint: revoke } = found;
   if (typeof issuer !== 'string' || typeof authorize !== 'string' || typeof token !== 'string')
@@ -46,14 +48,7 @@ export async function discover(io: Io, server: string): Promise<Discovery> {
 
 /** Where people of this server have their accounts. A server that does not say has its own only. */
 async function issuersOf(io: Io, server: string): Promise<string[]> {
-  const init = {
-    method: 'GET',
-    headers: { accept: 'application/json' },
-    redirect: 'error',
-    credentials: 'omit',
-    signal: AbortSignal.any([io.signal, AbortSignal.timeout(20_000)]),
-  } as const;
-  const response = await io.fetch(`${server}/login/issuers`, init).catch(() => undefined);
+  const response = await ask(io, `${server}/login/issuers`).catch(() => undefined);
   const body = (response?.ok ? await response.json().catch(() => ({})) : {}) as { items?: { name?: unknown }[] };
   const names = (body.items ?? []).flatMap(({ name }) =>
     typeof name === 'string' && DNS_LABEL.test(name) ? name : [],

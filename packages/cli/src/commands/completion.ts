@@ -40,8 +40,8 @@ function entriesOf(command: Command, path: string[] = []): Entry[] {
   const options = command.options.flatMap((option) =>
     option.long ? [{ word: option.long, about: option.description }] : [],
   );
-  const values = command.registeredArguments.flatMap(({ argChoices = [] }) =>
-    argChoices.map((word) => ({ word, about: 'a template' })),
+  const values = command.registeredArguments.flatMap((argument) =>
+    (argument.argChoices ?? []).map((word) => ({ word, about: `a ${argument.name()}` })),
   );
   return [
     { path, words: [...below, ...values, ...options] },
