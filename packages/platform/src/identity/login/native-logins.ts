@@ -1,4 +1,4 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
 import { type Store, StoreError, type TicketRow } from '../../store/index.ts';
 import type { Vault } from '../../vault/index.ts';
@@ -104,9 +104,8 @@ export function createNativeLogins(o: {
       throw invalid('code_once', 'the code was used before, or is too old');
     }
     const proof = hash('sha256', required(form, 'code_verifier'), 'base64url');
-    const same = timingSafeEqual(Buffer.from(proof), Buffer.from(kept.challenge));
     const login = await fresh(hashOfId(kept.id));
-    if (login === undefined || !same || form.get('redirect_uri') !== kept.redirectUri) {
+    if (login === undefined || !same(proof, kept.challenge) || form.get('redirect_uri') !== kept.redirectUri) {
       if (login !== undefined) await stop(login, 'its code was not for who used it');
       throw invalid('code_of_client', 'the code is for another request');
     }
