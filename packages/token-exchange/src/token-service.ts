@@ -27,8 +27,6 @@ export class TokenServiceEndpoint {
   readonly #clock: Clock;
   readonly #breaker: Breaker;
   readonly #budget = new RetryBudget();
-  /** Everything is configured, so no document is fetched. */
-  readonly #complete: boolean;
   #verified: ServiceMetadata | undefined;
   /** The service said that tokens of this kind cannot be revoked. */
   #irrevocable = false;
@@ -41,8 +39,10 @@ export class TokenServiceEndpoint {
     this.#clock = clock;
     this.#breaker = new Breaker(clock.monotonic);
     const configured = configuredMetadata(service);
-    this.#complete = configured?.jwksUri !== undefined && service.introspect !== true;
-    if (this.#complete) this.#verified = configured;
+    if (configured?.jwksUri === undefined || service.introspect === true) return;
+    // Nothing is left to ask for, so no document is fetched.
+    this.#verified = configured;
+    this.#metadata = { value: Promise.resolve(configured), until: Number.POSITIVE_INFINITY };
   }
 
   /** False where it is known that there is nobody to tell. */
@@ -61,7 +61,6 @@ export class TokenServiceEndpoint {
   metadata(): Promise<ServiceMetadata> {
     const now = this.#clock.monotonic();
     if (this.#metadata !== undefined && now < this.#metadata.until) return this.#metadata.value;
-    if (this.#complete && this.#verified !== undefined) return Promise.resolve(this.#verified);
     const signal = new AbortController().signal;
     const headers = { accept: 'application/json' };
     const get = (url: string) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal);
