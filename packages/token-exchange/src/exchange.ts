@@ -127,7 +127,6 @@ class Exchange implements TokenExchange {
   readonly delegation: Delegation;
   readonly #options: TokenExchangeOptions;
   readonly #service: TokenServiceConfig;
-  readonly #client: ClientConfig;
   readonly #clients: ReadonlyMap<string, ClientConfig>;
   readonly #negotiation: Negotiation;
   readonly #endpoint: TokenServiceEndpoint;
@@ -157,7 +156,6 @@ class Exchange implements TokenExchange {
     this.delegation = delegation;
     this.#options = options;
     this.#service = service;
-    this.#client = service.client;
     this.#clients = new Map(service.clientPerAgent?.map(({ agent, client }) => [agent, client]));
     this.#hooks = options.hooks ?? {};
     this.#cache = options.cache ?? createTokenCache();
@@ -288,12 +286,12 @@ class Exchange implements TokenExchange {
   }
 
   #clientOf(agent: AgentRef | undefined): ClientConfig {
-    if (this.#clients.size === 0) return this.#client;
+    if (this.#clients.size === 0) return this.#service.client;
     const own = agent && this.#clients.get(agent.name);
     if (own === undefined && agent !== undefined && this.delegation === 'azp') {
       throw misconfigured(`the agent ${agent.name} has no client of its own at the token service`);
     }
-    return own ?? this.#client;
+    return own ?? this.#service.client;
   }
 
   async #answer(call: Call): Promise<ExchangedToken> {
@@ -411,7 +409,7 @@ class Exchange implements TokenExchange {
 
   /** A client that is configured no longer cannot revoke what it obtained. */
   #revoke(token: SecretValue, expiresAt: number, clientId: string): void {
-    const client = [this.#client, ...this.#clients.values()].find(({ id }) => id === clientId);
+    const client = [this.#service.client, ...this.#clients.values()].find(({ id }) => id === clientId);
     if (client !== undefined) this.#revocations.add({ token, expiresAt, client });
     else this.#revocations.failed += 1;
   }
