@@ -1,9 +1,10 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
+import { MAX_ANSWER_BYTES } from './transport.ts';
 
 /** Longer answers are refused anyway. */
-const MAX_BYTES = 64 * 1024 + 1;
+const MAX_BYTES = MAX_ANSWER_BYTES + 1;
 
 /** A token service has a handful of addresses. */
 const MAX_PLACES = 64;
