@@ -150,17 +150,19 @@ export function createVerifier(o: VerifierOptions): Verifier {
     return token;
   }
 
+  const holderOf = ({ payload, issuer }: Signed, secret: SecretValue): Principal =>
+    admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
+
   currentIssuers();
   return {
     verify,
     async verifyIdToken(secret, { issuer: named, nonce }) {
-      const { payload, issuer } = await signed(secret, named, idToken(nonce));
-      return admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
+      return holderOf(await signed(secret, named, idToken(nonce)), secret);
     },
     async recallIdToken(secret, named) {
-      const { header, payload, issuer } = claimed(secret, named);
-      pass(ID_TOKEN_CLAIMS, { header, payload, issuer, door: 'api', now: now() / 1000 });
-      return admit(identityOf(payload, issuer, digest('sha256', secret.reveal(), 'base64url')), issuer, o.principals);
+      const token = claimed(secret, named);
+      pass(ID_TOKEN_CLAIMS, { ...token, door: 'api', now: now() / 1000 });
+      return holderOf(token, secret);
     },
     async verifyLogoutToken(secret, named) {
       const { payload, issuer } = await signed(secret, named, LOGOUT_TOKEN);
