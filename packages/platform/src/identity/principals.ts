@@ -66,12 +66,13 @@ export async function followPrincipals(store: Store): Promise<PrincipalView> {
     const ended: PrincipalName[] = [];
     for (const key of keys) {
       const before = records.get(key)?.notBefore ?? 0;
-      const { issuer, subject } = nameOf(key);
+      const name = nameOf(key);
+      const { issuer, subject } = name;
       const query = store.builder.selectFrom('principals').selectAll().where('iss', '=', issuer);
       const [row] = await store.read<PrincipalRow>(query.where('sub', '=', subject).compile());
       if (row === undefined) records.delete(key);
       else keep(row);
-      if ((records.get(key)?.notBefore ?? 0) > before) ended.push(nameOf(key));
+      if ((records.get(key)?.notBefore ?? 0) > before) ended.push(name);
     }
     revision = upTo;
     for (const listener of listeners) listener(ended);
