@@ -8,16 +8,9 @@ export const FORM_LIMIT = 64 * 1024;
 const ONCE = new Set([
   ...['grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type', 'scope', 'assertion'],
   ...['subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type', 'delegate'],
-  ...[
-    'code',
-    'code_verifier',
-    'redirect_uri',
-    'refresh_token',
-    'device_code',
-    'token',
-    'token_type_hint',
-    'logout_token',
-  ],
+  ...['code', 'code_verifier', 'redirect_uri', 'refresh_token', 'device_code', 'token', 'token_type_hint'],
+  // OpenID Connect Back-Channel Logout 1.0 section 2.5.
+  'logout_token',
 ]);
 
 export type Form = ReadonlyMap<string, string>;
