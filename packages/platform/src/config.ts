@@ -129,7 +129,7 @@ export const settings = {
   },
   stsWellKnownUri: {
     env: ['STS_WELL_KNOWN_URI'],
-    schema: z.url().refine(secure, 'must be https://, or http:// on this machine').optional(),
+    schema: z.url({ abort: true }).refine(secure, 'must be https://, or http:// on this machine').optional(),
     about: 'defines the TokenService `default`',
   },
   stsProfile: {

@@ -90,6 +90,7 @@ test('the address of a token service is https, or on this machine', () => {
     'ftp://a/b',
   ])
     assert.match(of(uri), /STS_WELL_KNOWN_URI: must be https:\/\/, or http:\/\/ on this machine/);
+  assert.match(of('sts.example/x'), /STS_WELL_KNOWN_URI: Invalid URL \(/, 'a mistake like any other, not a failure');
   for (const uri of ['https://sts.example/x', 'http://localhost:8080/realms/x', 'http://[::1]:8080/x'])
     assert.equal(of(uri), '');
 });
