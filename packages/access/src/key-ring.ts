@@ -11,15 +11,17 @@ export class KeyRing {
   readonly #now: () => number;
   readonly #remote = new Map<string, RemoteKeys>();
   readonly #loaded = new WeakMap<JsonWebKeySet, KeySet>();
-  #followed: readonly IssuerConfig[] = [];
 
   constructor(fetch: Fetch, now: () => number) {
     this.#fetch = fetch;
     this.#now = now;
   }
 
-  /** Starts fetching for issuers that are new or have changed, keeps what is known of the others, forgets those that are gone. */
-  follow(issuers: readonly IssuerConfig[]): void {
+  /**
+   * Starts fetching for issuers that are new or have changed since `before`, keeps what is known of the others, forgets
+   * those that are gone.
+   */
+  follow(issuers: readonly IssuerConfig[], before: readonly IssuerConfig[]): void {
     const uris = new Set(issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? keys.uri : [])));
     for (const [uri, remote] of this.#remote) {
       if (uris.has(uri)) continue;
@@ -27,13 +29,12 @@ export class KeyRing {
       this.#remote.delete(uri);
     }
     for (const issuer of issuers) {
-      if (issuer.keys.kind !== 'jwks' || this.#followed.includes(issuer)) continue;
+      if (issuer.keys.kind !== 'jwks' || before.includes(issuer)) continue;
       const { uri } = issuer.keys;
       const known = this.#remote.get(uri);
       if (known === undefined) this.#remote.set(uri, new RemoteKeys(uri, this.#fetch, this.#now));
       else void known.reload();
     }
-    this.#followed = [...issuers];
   }
 
   /** The keys at hand. */

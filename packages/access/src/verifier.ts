@@ -75,9 +75,10 @@ export function createVerifier(o: VerifierOptions): Verifier {
     const issuers = o.issuers();
     // By element, so that a list changed in place is noticed too: a withdrawn issuer must not live on in a cache.
     if (issuers.length !== known.length || issuers.some((issuer, i) => issuer !== known[i])) {
+      const before = known;
       known = [...issuers];
       index = indexIssuers(issuers);
-      ring.follow(issuers);
+      ring.follow(issuers, before);
     }
     return issuers;
   }
