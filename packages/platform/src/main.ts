@@ -78,10 +78,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
     let identity: Identity | undefined;
     const policy = createPolicy({ registry, now, identity: () => identity });
     closers.push(policy.close);
-    const issuers: Pick<ReturnType<typeof createTrustedIssuers>, 'list' | 'logins'> = {
-      list: () => [],
-      logins: () => [],
-    };
+    let trusted: ReturnType<typeof createTrustedIssuers> | undefined;
     identity = await createIdentity({
       publicUrl: config.publicUrl,
       installation,
@@ -90,8 +87,8 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       registry,
       egress,
-      trustedIssuers: () => issuers.list(),
-      loginIssuers: () => issuers.logins(),
+      trustedIssuers: () => trusted?.list() ?? [],
+      loginIssuers: () => trusted?.logins() ?? [],
       onError: (error) =>
         log.error(
           {
@@ -137,7 +134,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       if (secret.uid === 'env' || secret.uid === 'file') return principal.role === 'ADMIN';
       return policy.decide(principal, 'use', { kind: 'Secret', uid: secret.uid }).effect === 'allow';
     });
-    const trusted = createTrustedIssuers({
+    trusted = createTrustedIssuers({
       registry,
       egress,
       credentials: vault.credentials,
@@ -145,8 +142,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
       onChange: (name) => void known.verifier.reload(name).catch(() => undefined),
     });
-    Object.assign(issuers, { list: trusted.list, logins: trusted.logins });
-    closers.push(() => trusted.close());
+    closers.push(() => trusted?.close());
 
     const models = createModels({
       egress,
