@@ -116,8 +116,8 @@ export function createTools(options: ToolsOptions): Tools {
     call,
     discover: catalogue.discover,
     tryExchange: (request) => tryExchange(tokenServices, options.platform, request),
-    forget({ server, ...filter }, options = {}) {
-      tokenServices.forget(filter, options);
+    forget({ server, ...filter }, how = {}) {
+      tokenServices.forget(filter, how);
       if (filter.session !== undefined) connections.end({ session: filter.session });
       if (server !== undefined) connections.end({ server });
     },
