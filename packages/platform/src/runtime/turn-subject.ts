@@ -33,6 +33,11 @@ export class TurnSubject {
     return this.#source;
   }
 
+  /** Whether another token is waited for. */
+  get waits(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   /** Resolves when there is another token than `failed`; rejects when the turn ends before. */
   async next(failed: SubjectSource, wanted: AuthWanted): Promise<void> {
     if (this.#source !== failed) return;

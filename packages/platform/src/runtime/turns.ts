@@ -190,6 +190,8 @@ export function createTurns(options: TurnsOptions) {
           statements: [rows.setState(turn.id, 'awaiting_auth')],
         });
         clock.wait();
+        // Somebody may have signed in while it was being stored: then it goes on at once.
+        if (!subject.waits) return;
         turn.waiting = true;
         for (const tell of turn.onWait) tell();
       },

@@ -103,6 +103,22 @@ describe('a turn whose person has to sign in again', () => {
     assert.deepEqual([calls('orders'), calls('hr')], before);
   });
 
+  test('X14 another sign-in that comes while it is being written that the turn waits: it waits no more', async () => {
+    const { source, state } = await signIn('alice', 'login-1');
+    state.over = true;
+    const fresh = await signIn('alice', 'login-12');
+    const { commit } = chain.store;
+    chain.store.commit = async (unit) => {
+      const done = await commit(unit);
+      if (JSON.stringify(unit).includes('auth.required')) assert.equal(offer(fresh.source), true);
+      return done;
+    };
+    const said = await chain.say('alice', 'list my orders', { subject: source }).finally(() => {
+      chain.store.commit = commit;
+    });
+    assert.equal(said.state, 'completed');
+  });
+
   test('a token service that says the person must sign in again is believed; the same login brought on purpose is tried', async () => {
     const { source } = await signIn('bob', 'login-1');
     chain.sts.always({ error: 'invalid_request', description: 'subject_token has expired' });
