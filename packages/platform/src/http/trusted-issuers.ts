@@ -2,7 +2,7 @@ import { type IssuerConfig, issuerProblems, type KeySource } from '@onbehalf/acc
 import { milliseconds } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Egress } from '../egress/index.ts';
-import type { LoginIssuer } from '../identity/index.ts';
+import { IdentityError, type LoginIssuer } from '../identity/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
 import { clientConfigOf } from '../tools/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
@@ -157,7 +157,7 @@ function loginOf({ credentials }: TrustedIssuersOptions, resource: TrustedIssuer
       keyId: `${metadata.generation}`,
       open: (ref, endpoint = spec.issuer) =>
         credentials.open(ref, { ...use, origin: new URL(endpoint).origin }).then(({ value }) => value),
-      broken: (why) => new Error(`the sign-in of ${metadata.name} ${why}`),
+      broken: (why) => new IdentityError('login_unavailable', `the sign-in of ${metadata.name} ${why}`),
     }),
     scopes: login.scopes ?? ['openid', 'profile', 'email'],
     resource: login.resource ?? [],
