@@ -98,6 +98,6 @@ function delegationOf(services: Services, server: StoredResource): string | unde
   if (!service) return undefined;
   const { delegation, profile, clientPerAgent } = service.spec;
   if (delegation) return delegation;
-  if (profile === 'keycloak') return clientPerAgent ? 'azp' : 'none';
+  if (profile === 'keycloak') return clientPerAgent?.length ? 'azp' : 'none';
   return profile === 'entra-obo' ? 'azp' : profile === 'zitadel' || profile === 'dex' ? 'none' : 'act';
 }
