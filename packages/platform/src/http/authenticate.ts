@@ -43,10 +43,10 @@ export async function authenticate(services: Services, request: IncomingMessage,
       const session = await identity.sessions.authenticate(found.cookie);
       if (!session) throw new HttpProblem('unauthenticated', 'your sign-in has ended: sign in again');
       await noteForeign(services, session.principal);
-      // Whoever has signed in again is asked nothing more: what waited for them goes on.
-      services.runtime.offer({ subject: session.subject, authorize: authorizeFor(services, session.principal) });
       if (upgrade || !SAFE.has(request.method ?? ''))
         checkOrigin(services, request, upgrade ? undefined : session.csrf);
+      // Whoever has signed in again is asked nothing more: what waited for them goes on.
+      services.runtime.offer({ subject: session.subject, authorize: authorizeFor(services, session.principal) });
       return {
         principal: session.principal,
         subject: session.subject,
