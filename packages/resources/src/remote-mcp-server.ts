@@ -122,6 +122,10 @@ export const remoteMcpServerSpec = z
   });
 export type RemoteMcpServerSpec = z.infer<typeof remoteMcpServerSpec>;
 
+/** At which TokenService the tokens of this server are asked for. */
+export const tokenServiceNameOf = ({ auth }: { auth?: RemoteMcpServerSpec['auth'] | undefined }): string =>
+  auth?.tokenServiceRef?.name ?? 'default';
+
 /** A tool as it was found at the server. `hash` covers name, description and input schema. */
 export const discoveredTool = z.strictObject({
   name: z.string(),

@@ -5,7 +5,7 @@ import { hint, unknownKeys } from './nearest.ts';
 import { profileNames, profileOf } from './profiles/registry.ts';
 import { prepareTarget } from './target.ts';
 import { secureUrl } from './transport.ts';
-import type { ClientConfig, ProfileName, Target, TokenServiceConfig } from './types.ts';
+import type { ClientConfig, Delegation, ProfileName, Target, TokenServiceConfig } from './types.ts';
 
 /** One mistake: where it is, what is wrong, and what would be right. */
 export interface ConfigurationProblem {
@@ -83,6 +83,16 @@ export function configurationProblems(service: TokenServiceConfig): readonly Con
   const problem = profile.configProblem(service);
   if (problem !== undefined) add('connectorId', problem);
   return found;
+}
+
+/**
+ * How tokens of this service name the agent: as it is configured, else as its profile does by itself.
+ * @param service as it was written; of `clientPerAgent` only whether it holds anybody counts
+ */
+export function delegationOf(
+  service: Pick<TokenServiceConfig, 'profile' | 'delegation'> & { readonly clientPerAgent?: readonly unknown[] },
+): Delegation {
+  return service.delegation ?? profileOf(service.profile).defaultDelegation(service);
 }
 
 /**

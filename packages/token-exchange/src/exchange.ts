@@ -1,7 +1,7 @@
 import type { SecretValue } from '@onbehalf/secret-value';
 import { type CacheEntry, createTokenCache, Forgotten, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 import { type Call, CallKeys, contextOf, tagsOf } from './call.ts';
-import { checkConfiguration, targetProblem } from './configuration.ts';
+import { checkConfiguration, delegationOf, targetProblem } from './configuration.ts';
 import { type ExchangeCrypto, webCrypto } from './crypto.ts';
 import { misconfigured, TokenExchangeError } from './errors.ts';
 import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
@@ -148,7 +148,7 @@ class Exchange implements TokenExchange {
     if (unknown !== undefined) throw misconfigured(`${unknown.name}: ${unknown.message}`);
     checkConfiguration(service);
     const profile = profileOf(service.profile);
-    const delegation = service.delegation ?? profile.defaultDelegation(service);
+    const delegation = delegationOf(service);
     const fetcher = options.fetch ?? globalThis.fetch;
     const maxLifetime = service.maxLifetime ?? 300;
     const timeout = options.timeouts?.attempt ?? 5000;

@@ -10,7 +10,7 @@ export { SecretValue } from '@onbehalf/secret-value';
 export { type CacheEntry, createTokenCache, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 export { type Challenge, parseChallenges } from './challenge.ts';
 export { authenticateClient, privateKeyJwt } from './client-auth.ts';
-export { type ConfigurationProblem, configurationProblems, targetProblem } from './configuration.ts';
+export { type ConfigurationProblem, configurationProblems, delegationOf, targetProblem } from './configuration.ts';
 export type { ExchangeCrypto, JwsKeys, VerifiedJws } from './crypto.ts';
 export { ACT_BY, TokenExchangeError, type TokenExchangeErrorCode } from './errors.ts';
 export { createTokenExchange, type TokenExchangeOptions } from './exchange.ts';

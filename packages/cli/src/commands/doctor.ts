@@ -1,4 +1,12 @@
-import { alarming, type Condition, type ExchangeTrial, kindNames, kinds, type Resource } from '@onbehalf/resources';
+import {
+  alarming,
+  type Condition,
+  type ExchangeTrial,
+  kindNames,
+  kinds,
+  type Resource,
+  tokenServiceNameOf,
+} from '@onbehalf/resources';
 import { CliError, EXIT } from '../error.ts';
 import type { Column } from '../output.ts';
 import { nameOf, requireAddress } from '../resource-names.ts';
@@ -83,9 +91,7 @@ export const registerDoctor: Register = (program, act) => {
       act<{ agent?: string }, [string]>(async ({ out, server, exit }, { agent }, name) => {
         const { client } = server();
         const { items } = await client.list('mcp-servers');
-        const users = items.filter(
-          ({ spec }) => spec.auth?.mode === 'Exchange' && (spec.auth.tokenServiceRef?.name ?? 'default') === name,
-        );
+        const users = items.filter(({ spec }) => spec.auth?.mode === 'Exchange' && tokenServiceNameOf(spec) === name);
         if (users.length === 0)
           throw new CliError(
             'not_found',

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { ExchangeView } from '@onbehalf/resources';
+import { type ExchangeView, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Egress } from '../egress/index.ts';
@@ -63,7 +63,7 @@ export function outboundFetch(
 
 function identityFetch(options: OutboundOptions, server: McpServer, target: Target, caller: Caller) {
   const mode = server.spec.auth?.mode;
-  const { exchange } = options.tokenServices.get(server.spec.auth?.tokenServiceRef?.name ?? 'default');
+  const { exchange } = options.tokenServices.get(tokenServiceNameOf(server.spec));
   const shared = {
     exchange,
     target,

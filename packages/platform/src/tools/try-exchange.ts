@@ -1,4 +1,4 @@
-import type { ExchangeTrial } from '@onbehalf/resources';
+import { type ExchangeTrial, tokenServiceNameOf } from '@onbehalf/resources';
 import { type SubjectSource, TokenExchangeError } from '@onbehalf/token-exchange';
 import { adviceFor } from './advice.ts';
 import { ToolError } from './errors.ts';
@@ -26,7 +26,7 @@ export async function tryExchange(
   const asked = { audience: [...target.audience], resource: [...target.resource], scopes: [...target.scopes] };
   let profile = '';
   try {
-    const { exchange, resource } = tokenServices.get(server.spec.auth?.tokenServiceRef?.name ?? 'default');
+    const { exchange, resource } = tokenServices.get(tokenServiceNameOf(server.spec));
     profile = resource.spec.profile;
     const token = await exchange.token({
       subject,

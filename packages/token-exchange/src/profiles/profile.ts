@@ -36,7 +36,7 @@ export interface ServiceFailure {
 /** The dialect of one token service: data and small functions. Nothing about a server is guessed; it is named here. */
 export interface Profile {
   readonly name: ProfileName;
-  readonly defaultDelegation: (service: TokenServiceConfig) => Delegation;
+  readonly defaultDelegation: (service: { readonly clientPerAgent?: readonly unknown[] }) => Delegation;
   readonly delegations: readonly Delegation[];
   /** The URN of tokens for child agents, where the service can nest actors. */
   readonly delegationTokenType: string | undefined;

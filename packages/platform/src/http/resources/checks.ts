@@ -6,6 +6,7 @@ import {
   registeredTargets,
   resolveTarget,
   serverTarget,
+  tokenServiceNameOf,
 } from '@onbehalf/resources';
 import { namespaceOf, type Stored } from '../../store/index.ts';
 import { serviceMistakes, targetMistake } from '../../tools/index.ts';
@@ -79,7 +80,7 @@ function dialect(document: ResourceInput, world: World): Mistake[] {
       message,
     }));
   if (document.kind !== 'RemoteMCPServer' || !EXCHANGED.has(document.spec.auth?.mode ?? 'None')) return [];
-  const service = world.tokenService(document.spec.auth?.tokenServiceRef?.name ?? 'default');
+  const service = world.tokenService(tokenServiceNameOf(document.spec));
   if (!service || service.spec.profile === 'onbehalf') return [];
   const target = serverTarget(document.spec);
   // A binding may bring the scopes that the server itself leaves out.
@@ -93,7 +94,7 @@ function oneTarget(document: ResourceInput, world: World): Mistake[] {
   if (document.kind !== 'RemoteMCPServer') return [];
   const { auth } = document.spec;
   if (auth?.mode !== 'Exchange' && auth?.mode !== 'Workload') return [];
-  const service = world.tokenService(auth.tokenServiceRef?.name ?? 'default');
+  const service = world.tokenService(tokenServiceNameOf({ auth }));
   if (service?.spec.profile !== 'onbehalf') return [];
   const own = serverTarget(document.spec);
   return (['audience', 'resource'] as const)
@@ -120,7 +121,7 @@ function bindingsWithinServer(document: ResourceInput, world: World): Mistake[] 
         : [];
     const resolved = resolveTarget(server.spec, binding.mcpServer.auth, document.spec.auth);
     if ('target' in resolved) {
-      const service = world.tokenService(server.spec.auth?.tokenServiceRef?.name ?? 'default');
+      const service = world.tokenService(tokenServiceNameOf(server.spec));
       const many =
         service?.spec.profile === 'onbehalf' &&
         (resolved.target.audience.length > 1 || resolved.target.resource.length > 1);

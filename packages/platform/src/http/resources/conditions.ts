@@ -1,4 +1,5 @@
-import { type Condition, type Resource, setCondition } from '@onbehalf/resources';
+import { type Condition, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
+import { delegationOf } from '@onbehalf/token-exchange';
 import { hasClient } from '../../models/index.ts';
 import type { StoredResource } from '../../store/index.ts';
 import type { Services } from '../services.ts';
@@ -52,7 +53,7 @@ export function computeConditions(services: Services, resource: StoredResource):
   if (resource.kind === 'RemoteMCPServer') {
     if (resource.spec.protocol === 'Stdio')
       set('Ready', false, 'NotSupported', 'stdio servers do not run in this version');
-    const delegation = delegationOf(services, resource);
+    const delegation = delegationAt(services, resource);
     if (delegation !== undefined)
       set(
         'ActorNotBound',
@@ -92,12 +93,8 @@ export function referenceProblems(services: Services, resource: StoredResource):
   });
 }
 
-function delegationOf(services: Services, server: StoredResource): string | undefined {
+function delegationAt(services: Services, server: StoredResource): string | undefined {
   if (server.kind !== 'RemoteMCPServer' || server.spec.auth?.mode !== 'Exchange') return undefined;
-  const service = services.registry.get('TokenService', undefined, server.spec.auth.tokenServiceRef?.name ?? 'default');
-  if (!service) return undefined;
-  const { delegation, profile, clientPerAgent } = service.spec;
-  if (delegation) return delegation;
-  if (profile === 'keycloak') return clientPerAgent?.length ? 'azp' : 'none';
-  return profile === 'entra-obo' ? 'azp' : profile === 'zitadel' || profile === 'dex' ? 'none' : 'act';
+  const service = services.registry.get('TokenService', undefined, tokenServiceNameOf(server.spec));
+  return service && delegationOf(service.spec);
 }

@@ -1,4 +1,4 @@
-import { setCondition } from '@onbehalf/resources';
+import { setCondition, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SubjectTokenFacts } from '../../identity/index.ts';
 import type { Registry, Stored } from '../../store/index.ts';
 import type { Services } from '../services.ts';
@@ -59,7 +59,7 @@ function problemsOf({ registry, identity }: Services, token: SubjectTokenFacts):
 function servicesInUse(registry: Registry): TokenService[] {
   const names = registry
     .list('RemoteMCPServer')
-    .flatMap(({ spec: { auth } }) => (auth?.mode === 'Exchange' ? [auth.tokenServiceRef?.name ?? 'default'] : []));
+    .flatMap(({ spec }) => (spec.auth?.mode === 'Exchange' ? [tokenServiceNameOf(spec)] : []));
   return [...new Set(names)].flatMap((name) => registry.get('TokenService', undefined, name) ?? []);
 }
 

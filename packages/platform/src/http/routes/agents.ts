@@ -1,4 +1,4 @@
-import { type Explanation, explanation, modelConfigRefOf, modelList } from '@onbehalf/resources';
+import { type Explanation, explanation, modelConfigRefOf, modelList, tokenServiceNameOf } from '@onbehalf/resources';
 import { resolveModel, resolveTools } from '../../runtime/index.ts';
 import { namespaceOf, type Stored } from '../../store/index.ts';
 import { findAgent } from '../authenticate.ts';
@@ -68,7 +68,7 @@ export function explainAgent(services: Services, agent: Stored<'Agent'>): Explan
     tools: resolveTools(agent, registry, policy.writerMayUse).map((tool) => {
       const auth = tool.server?.spec.auth;
       const mode = auth?.mode ?? 'None';
-      const named = mode === 'Exchange' || mode === 'Workload' ? (auth?.tokenServiceRef?.name ?? 'default') : undefined;
+      const named = mode === 'Exchange' || mode === 'Workload' ? tokenServiceNameOf({ auth }) : undefined;
       const service = named === undefined ? undefined : registry.get('TokenService', undefined, named);
       const problem = named !== undefined && !service ? `there is no TokenService ${named}` : tool.problem;
       return {

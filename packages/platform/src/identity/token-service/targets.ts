@@ -1,4 +1,4 @@
-import { type RemoteMcpServerSpec, registeredTargets } from '@onbehalf/resources';
+import { type RemoteMcpServerSpec, registeredTargets, tokenServiceNameOf } from '@onbehalf/resources';
 import type { Registry, Stored } from '../../store/index.ts';
 
 export type Server = Stored<'RemoteMCPServer'>;
@@ -46,7 +46,7 @@ export function registeredAt(issuer: string, registry: Registry): Targets {
   }
 
   function isHere({ spec }: Server): boolean {
-    const service = registry.get('TokenService', undefined, spec.auth?.tokenServiceRef?.name ?? 'default');
+    const service = registry.get('TokenService', undefined, tokenServiceNameOf(spec));
     return service?.spec.issuer === issuer;
   }
 
