@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import type { SessionView, TurnResult } from '@onbehalf/resources';
 import WebSocket from 'ws';
-import { type OtherIssuer, startOtherIssuer } from '../../packages/platform/test/identity/other-issuer.ts';
+import { type OtherIssuer, startOtherIssuer } from '../../packages/platform/test/login/other-issuer.ts';
 import { startWorld, type World } from './world.ts';
 
 const SESSIONS = '/agents/assistant/sessions';

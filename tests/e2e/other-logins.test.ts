@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import { type OtherIssuer, startOtherIssuer } from '../../packages/platform/test/identity/other-issuer.ts';
+import { type OtherIssuer, startOtherIssuer } from '../../packages/platform/test/login/other-issuer.ts';
 import { startWorld, type World } from './world.ts';
 
 const REACT = '/api/agents/assistant/react';

@@ -17,10 +17,10 @@ import {
   type Services,
   writeEnvironment,
 } from './http/index.ts';
-import { createIdentity, type Identity } from './identity/index.ts';
+import { createIdentity, type Identity } from './issuer/index.ts';
 import { createModels, ModelError } from './models/index.ts';
+import { followRevocations } from './policy/revocations.ts';
 import { portHolder } from './port-holder.ts';
-import { followRevocations } from './revocations.ts';
 import { createDeclarativeExecutor, createRuntime, resolveModel, resolveTools } from './runtime/index.ts';
 import { fixedFacts, listLitellmModels } from './start-checks.ts';
 import { StartError } from './start-error.ts';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { SessionEvent, SessionView } from '@onbehalf/resources';
 import type { FastifyReply } from 'fastify';
+import { stillAllowed, watchAccess } from '../policy/still-allowed.ts';
 import type { Caller, Services } from './services.ts';
-import { stillAllowed, watchAccess } from './still-allowed.ts';
 
 const COMMENT_MS = 15_000;
 

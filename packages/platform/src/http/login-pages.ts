@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { choicePage, IdentityError, pageHeaders } from '../identity/index.ts';
-import { noteSubjectToken } from './resources/subject-tokens.ts';
+import { noteSubjectToken } from '../control/subject-tokens.ts';
+import { choicePage, IdentityError, pageHeaders } from '../issuer/index.ts';
 import { securityHeaders } from './security-headers.ts';
 import type { Services } from './services.ts';
 

@@ -4,7 +4,7 @@ import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/index.ts';
 import type { Config } from '../config.ts';
-import type { Identity } from '../identity/index.ts';
+import type { Identity } from '../issuer/index.ts';
 import type { Models } from '../models/index.ts';
 import type { Runtime, WriterMayUse } from '../runtime/index.ts';
 import type { Registry, Store } from '../store/index.ts';

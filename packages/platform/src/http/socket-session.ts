@@ -2,13 +2,13 @@ import type { SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
+import { presentCaller, stillAllowed, watchAccess } from '../policy/still-allowed.ts';
 import { identityOf } from '../runtime/index.ts';
 import type { Stored } from '../store/index.ts';
 import { callerOfBearer } from './authenticate.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
 import { toProblem } from './problems.ts';
 import { type Caller, refOf, type Services } from './services.ts';
-import { presentCaller, stillAllowed, watchAccess } from './still-allowed.ts';
 import { authorizeFor, turnInput } from './turn-input.ts';
 
 export interface SocketRequest {

@@ -1,6 +1,7 @@
 import { milliseconds, type Usage } from '@onbehalf/resources';
 import type { Audit } from '../audit/index.ts';
 import { ModelError } from '../models/index.ts';
+import { resolveTools, type WriterMayUse } from '../policy/toolset.ts';
 import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
 import type { Tools } from '../tools/index.ts';
 import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
@@ -8,7 +9,6 @@ import type { EventLog } from './event-log.ts';
 import { buildHistory } from './history.ts';
 import type { AgentExecutor, FinishedTurn, NextToken, TurnInput } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
-import { resolveTools, type WriterMayUse } from './toolset.ts';
 import { TurnClock } from './turn-clock.ts';
 import { TurnLog } from './turn-log.ts';
 import { LEASE_MS, turnStatements } from './turn-rows.ts';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { SubjectSource } from '@onbehalf/token-exchange';
-import { followRevocations } from '../../src/revocations.ts';
+import { followRevocations } from '../../src/policy/revocations.ts';
 import { createTokenServices, type ExchangeSettings } from '../../src/tools/token-services.ts';
-import { postForm } from '../identity/browser.ts';
-import { agentNamed, bearerSubject, platformAuth } from '../identity/exchange-fixture.ts';
-import { type IdentityFixture, identityFixture, ORDERS } from '../identity/fixture.ts';
-import { signInByLink } from '../identity/people.ts';
+import { postForm } from '../issuer/browser.ts';
+import { agentNamed, bearerSubject, platformAuth } from '../issuer/exchange-fixture.ts';
+import { type IdentityFixture, identityFixture, ORDERS } from '../issuer/fixture.ts';
+import { signInByLink } from '../people/people.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
 
 const until = async (done: () => boolean | Promise<boolean>) => {

@@ -11,7 +11,7 @@ import {
 } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { z } from 'zod';
-import { IdentityError } from '../../identity/index.ts';
+import { IdentityError } from '../../issuer/index.ts';
 import { findAgent } from '../authenticate.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';

@@ -15,12 +15,12 @@ import {
 } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
+import { decideRemoval } from '../../control/permit.ts';
+import type { Placed } from '../../control/placed.ts';
+import { viewOf } from '../../control/view.ts';
+import { removeResource, writeResources } from '../../control/write.ts';
 import type { StoredResource } from '../../store/index.ts';
 import { HttpProblem } from '../problems.ts';
-import { decideRemoval } from '../resources/permit.ts';
-import type { Placed } from '../resources/placed.ts';
-import { viewOf } from '../resources/view.ts';
-import { removeResource, writeResources } from '../resources/write.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 import { refOf, type Services } from '../services.ts';
 

@@ -1,0 +1,100 @@
+import { type Condition, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
+import { delegationOf } from '@onbehalf/token-exchange';
+import type { Services } from '../http/services.ts';
+import { hasClient } from '../models/index.ts';
+import type { StoredResource } from '../store/index.ts';
+import { admission, referencesOf, resolve } from './references.ts';
+
+/** Recomputes what depends on other resources. Returns the new list, or the same one when nothing changed. */
+export function computeConditions(services: Services, resource: StoredResource): Condition[] {
+  const at = new Date(services.now()).toISOString();
+  const observedGeneration = resource.metadata.generation;
+  let conditions = resource.status.conditions ?? [];
+  const set = (type: Condition['type'], good: boolean, reason: string, message: string) => {
+    const known = conditions.find((condition) => condition.type === type);
+    const status = good ? 'True' : 'False';
+    if (
+      known?.status === status &&
+      known.reason === reason &&
+      known.message === message &&
+      known.observedGeneration === observedGeneration
+    )
+      return;
+    conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
+  };
+  set('Accepted', true, 'Valid', 'the document is valid');
+  const problems = referenceProblems(services, resource);
+  set(
+    'ResolvedRefs',
+    problems.length === 0,
+    problems.length === 0 ? 'Resolved' : 'NotResolved',
+    problems.length === 0 ? 'every reference resolves' : problems.join('; ').slice(0, 1_000),
+  );
+  if (resource.kind === 'Agent') {
+    const runs = resource.spec.type === 'Declarative';
+    set(
+      'Ready',
+      problems.length === 0 && runs,
+      !runs ? 'NotSupported' : problems.length > 0 ? 'WaitsForReferences' : 'Ready',
+      runs ? (problems[0] ?? 'can be talked to').slice(0, 1_000) : 'agents of type BYO do not run in this version',
+    );
+  }
+  if (resource.kind === 'ModelConfig') {
+    const runs = hasClient(resource.spec.provider);
+    set(
+      'Ready',
+      runs && problems.length === 0,
+      !runs ? 'NotSupported' : problems.length > 0 ? 'WaitsForReferences' : 'Ready',
+      runs
+        ? (problems[0] ?? 'can be used').slice(0, 1_000)
+        : `this version has no client for the provider ${resource.spec.provider}`,
+    );
+  }
+  if (resource.kind === 'RemoteMCPServer') {
+    if (resource.spec.protocol === 'Stdio')
+      set('Ready', false, 'NotSupported', 'stdio servers do not run in this version');
+    const delegation = delegationAt(services, resource);
+    if (delegation !== undefined)
+      set(
+        'ActorNotBound',
+        delegation === 'none',
+        delegation === 'none' ? 'DelegationNone' : 'Bound',
+        delegation === 'none'
+          ? 'the tokens of this server do not name the agent'
+          : `tokens name the agent (${delegation})`,
+      );
+    if (resource.spec.auth?.mode === 'Forward')
+      set('ForwardRisk', true, 'TokenForwarded', "the user's own token is passed on to this server");
+  }
+  return conditions;
+}
+
+/** Names every reference that is missing, forbidden or may not be used by the last writer. */
+export function referenceProblems(services: Services, resource: StoredResource): string[] {
+  return referencesOf(resource as Resource).flatMap((ref) => {
+    const target = resolve(services.registry, ref);
+    const name = `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`;
+    if (!target) return [`${ref.path}: there is no ${name}`];
+    const decision =
+      ref.verb === undefined || !resource.writer
+        ? undefined
+        : services.policy.decide(services.policy.principalOf(resource.writer), ref.verb, {
+            kind: ref.kind,
+            uid: target.metadata.uid,
+          });
+    // A reference is no way to learn what its writer may not see.
+    if (decision?.effect === 'hide') return [`${ref.path}: there is no ${name}`];
+    const refused = admission(ref, target, resource.metadata);
+    if (refused !== undefined) return [`${ref.path}: ${refused}`];
+    if (!decision) return [];
+    return decision.effect === 'allow' || decision.rule === 'disabled'
+      ? []
+      : [`${ref.path}: the last writer of this resource may not ${ref.verb} ${name}`];
+  });
+}
+
+function delegationAt(services: Services, server: StoredResource): string | undefined {
+  if (server.kind !== 'RemoteMCPServer' || server.spec.auth?.mode !== 'Exchange') return undefined;
+  const service = services.registry.get('TokenService', undefined, tokenServiceNameOf(server.spec));
+  return service && delegationOf(service.spec);
+}

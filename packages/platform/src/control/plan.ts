@@ -1,0 +1,127 @@
+import { API_VERSION, type Resource, type ResourceInput } from '@onbehalf/resources';
+import { HttpProblem } from '../http/problems.ts';
+import type { Caller, Services } from '../http/services.ts';
+import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
+import { decideWrite, mayRead } from './permit.ts';
+import type { Placed, Planned, WriteOptions } from './placed.ts';
+
+export function plan(
+  services: Services,
+  caller: Caller,
+  at: Placed,
+  all: readonly Placed[],
+  options: WriteOptions,
+  fail: (at: Placed, path: string, message: string) => void,
+): Planned | undefined {
+  const { input } = at;
+  const namespace = namespaceOf(input);
+  const same = (other: Placed) =>
+    other.input.kind === input.kind &&
+    namespaceOf(other.input) === namespace &&
+    other.input.metadata.name === input.metadata.name;
+  if (all.find(same) !== at) {
+    fail(at, 'metadata.name', `${input.kind} ${input.metadata.name} stands here twice`);
+    return undefined;
+  }
+  const before = services.registry.get(input.kind, namespace === '' ? undefined : namespace, input.metadata.name) as
+    | StoredResource
+    | undefined;
+  const managedBy = options.managedBy ?? 'api';
+  if (before && !mayRead(services, caller, before)) {
+    // A name that is taken by what the caller may not see is answered as one where they may make nothing.
+    const refusal = decideWrite(services, caller, input, undefined);
+    fail(at, refusal?.path ?? '', refusal?.message ?? 'not allowed: the name is not free');
+    return undefined;
+  }
+  if (before && options.expect === 'create')
+    throw new HttpProblem('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
+  if (!before && options.expect === 'replace')
+    throw new HttpProblem('not_found', 'there is no such thing, or you may not see it');
+  if (before && before.metadata.managedBy !== managedBy && before.metadata.managedBy !== 'api')
+    throw new HttpProblem('managed_elsewhere', managedElsewhere(before));
+  const wanted = input.metadata.resourceVersion;
+  if (before && wanted !== undefined && wanted !== before.metadata.resourceVersion)
+    throw new HttpProblem(
+      'stale_resource_version',
+      `${input.kind} ${input.metadata.name} is at version ${before.metadata.resourceVersion}: read it again`,
+    );
+  const { spec, secrets } = withoutSecrets(input);
+  const now = services.now();
+  if (!before) {
+    const resource = {
+      apiVersion: API_VERSION,
+      kind: input.kind,
+      metadata: {
+        name: input.metadata.name,
+        ...(namespace !== '' && { namespace }),
+        ...(input.metadata.labels && { labels: input.metadata.labels }),
+        ...(input.metadata.annotations && { annotations: input.metadata.annotations }),
+        uid: crypto.randomUUID(),
+        generation: 1,
+        resourceVersion: '1',
+        managedBy,
+        ...(options.source !== undefined && { source: options.source }),
+        createdAt: new Date(now).toISOString(),
+        updatedAt: new Date(now).toISOString(),
+      },
+      spec,
+      status: {},
+    } as Resource;
+    return { action: 'created', resource, before, secrets };
+  }
+  const labels = input.metadata.labels ?? {};
+  const annotations = input.metadata.annotations ?? {};
+  const specChanged =
+    JSON.stringify(sorted(spec)) !== JSON.stringify(sorted(before.spec)) || Object.keys(secrets).length > 0;
+  const metaChanged =
+    JSON.stringify(sorted(labels)) !== JSON.stringify(sorted(before.metadata.labels ?? {})) ||
+    JSON.stringify(sorted(annotations)) !== JSON.stringify(sorted(before.metadata.annotations ?? {}));
+  if (!specChanged && !metaChanged) return { action: 'unchanged', resource: before, before, secrets };
+  const { labels: _labels, annotations: _annotations, ...kept } = nextVersion(before, now, specChanged);
+  const metadata = {
+    ...kept,
+    ...(Object.keys(labels).length > 0 && { labels }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+    ...(options.source !== undefined && { source: options.source }),
+  };
+  return {
+    action: 'configured',
+    resource: { ...before, metadata, spec, status: statusFor(input, before) } as Resource,
+    before,
+    secrets,
+  };
+}
+
+/** A Grant that is moved to another target lets go of the first one's uid. */
+function statusFor(input: ResourceInput, before: StoredResource): StoredResource['status'] {
+  if (input.kind !== 'Grant' || before.kind !== 'Grant') return before.status;
+  if (JSON.stringify(sorted(input.spec.on)) === JSON.stringify(sorted(before.spec.on))) return before.status;
+  const { targetUid: _targetUid, ...status } = before.status;
+  return status;
+}
+
+/** A Secret's values never reach the resource: they are sealed on their own. */
+function withoutSecrets(input: ResourceInput): { spec: ResourceInput['spec']; secrets: Record<string, string> } {
+  if (input.kind !== 'Secret') return { spec: input.spec, secrets: {} };
+  const { data = {}, ...spec } = input.spec;
+  return { spec, secrets: data };
+}
+
+export function managedElsewhere(resource: StoredResource): string {
+  const { kind, metadata } = resource;
+  if (metadata.managedBy === 'environment')
+    return `${kind} ${metadata.name} comes from the server's environment: change it there`;
+  if (metadata.managedBy === 'cluster')
+    return `${kind} ${metadata.name} is managed on the cluster: kubectl edit ${kind.toLowerCase()} ${metadata.name}`;
+  return `${kind} ${metadata.name} is managed by ${metadata.source ?? 'a file'}: change it there`;
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}

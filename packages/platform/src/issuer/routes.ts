@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Provider } from 'oidc-provider';
+import { assets } from './pages/assets.ts';
+import { PageError, sendError, sendJson, sendNotFound, sendPage } from './pages/browser.ts';
+import type { createLoginLinks } from './pages/link.ts';
+import { linkPage, pageHeaders } from './pages/pages.ts';
+import type { createSignIn } from './pages/sign-in.ts';
+import { FORM_LIMIT } from './token-service/form.ts';
+import { answer, json, noStore, pathOf, toWire, type WireRequest, type WireResponse } from './wire.ts';
+
+export interface RoutesOptions {
+  issuer: string;
+  respond(request: WireRequest): Promise<WireResponse> | WireResponse | undefined;
+  /** Headers by which oidc-provider knows the public address, whatever name the request came to. */
+  forwarded: Readonly<Record<string, string>>;
+  provider: () => Provider;
+  links: ReturnType<typeof createLoginLinks>;
+  signIn: ReturnType<typeof createSignIn>;
+  onError(error: unknown): void;
+}
+
+const PROGRAMS =
+  /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|login\/cli\/(token|revoke)$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
+const OURS = /^\/(oidc\/|login\/(link|assets|sign-in)(\/|$))/;
+
+/** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */
+export function createRoutes(o: RoutesOptions) {
+  async function program(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const wire = await toWire(request, FORM_LIMIT);
+    if (wire === undefined) {
+      const refusal = { error: 'invalid_request', error_description: 'the body is too large' };
+      return answer(response, json(413, refusal, { connection: 'close' }));
+    }
+    const said = await o.respond(wire);
+    if (said === undefined) sendNotFound(response);
+    else answer(response, said);
+  }
+
+  async function page(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    delete request.headers['x-forwarded-host'];
+    Object.assign(request.headers, o.forwarded);
+    const read = request.method === 'GET' || request.method === 'HEAD';
+    const write = request.method === 'POST';
+    const asset = assets[path.slice('/login/assets/'.length)];
+    if (path === '/login/link' && read) return sendPage(response, linkPage());
+    if (path === '/login/link/describe' && write) return o.links.describe(request, response);
+    if (path === '/oidc/link' && write) return o.links.use(request, response);
+    if (path.startsWith('/login/assets/') && read && asset !== undefined) {
+      const headers = { ...noStore, 'cache-control': 'no-cache', 'content-type': asset.type };
+      return answer(response, { status: 200, headers, body: asset.body });
+    }
+    if (/^\/login\/sign-in\/[\w-]{1,64}$/.test(path)) {
+      if (read) return o.signIn.show(request, response);
+      if (write) return o.signIn.submit(request, response);
+    }
+    if (path.startsWith('/oidc/') && path !== '/oidc/link') return openId(request, response);
+    return sendNotFound(response);
+  }
+
+  function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
+    return o.provider().callback()(request, response);
+  }
+
+  return async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
+    const path = pathOf(request.url ?? '');
+    const programs = PROGRAMS.test(path);
+    if (!programs && !OURS.test(path)) return false;
+    try {
+      await (programs ? program(request, response) : page(path, request, response));
+    } catch (error) {
+      if (response.headersSent) response.destroy();
+      else if (error instanceof PageError) sendError(response, error);
+      else {
+        o.onError(error);
+        sendJson(response, 500, { error: 'server_error', detail: 'Something went wrong in the server. Try again.' });
+      }
+    }
+    return true;
+  };
+}

@@ -1,0 +1,132 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { IdentityError } from '../people/error.ts';
+
+/** A request as its bytes: the same whether it came over a socket or from this process. */
+export interface WireRequest {
+  method: string;
+  /** Path and query. */
+  url: string;
+  /** Lower-case names. */
+  headers: Readonly<Record<string, string>>;
+  body: Buffer;
+}
+
+export interface WireResponse {
+  status: number;
+  headers: Readonly<Record<string, string | readonly string[]>>;
+  body: string | Buffer;
+}
+
+/** RFC 6749 section 5.1: what the token endpoint says is never kept. */
+export const noStore = { 'cache-control': 'no-store', pragma: 'no-cache', 'x-content-type-options': 'nosniff' };
+
+export function json(status: number, body: unknown, headers: WireResponse['headers'] = {}): WireResponse {
+  return {
+    status,
+    headers: { ...noStore, 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  };
+}
+
+export const pathOf = (url: string): string => url.split('?', 1)[0] ?? '';
+
+/** Undefined when it is longer than `limit` bytes; then nothing more is read. */
+export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > limit) return undefined;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > limit) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** Undefined when the body is longer than `limit`. */
+export async function toWire(request: IncomingMessage, limit: number): Promise<WireRequest | undefined> {
+  const body = await readBody(request, limit);
+  if (body === undefined) return undefined;
+  const headers = Object.entries(request.headers).flatMap(([name, value]): [string, string][] =>
+    value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
+  );
+  return { method: request.method ?? 'GET', url: request.url ?? '/', headers: Object.fromEntries(headers), body };
+}
+
+export function answer(response: ServerResponse, { status, headers, body }: WireResponse): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  response.setHeader('content-length', Buffer.byteLength(body));
+  response.statusCode = status;
+  response.end(response.req.method === 'HEAD' ? undefined : body);
+}
+
+/** Runs a Node handler on a request that has been read already, and collects its answer. */
+export function runHandler(
+  handler: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+  { method, url, headers, body }: WireRequest,
+): Promise<WireResponse> {
+  const incoming = Object.assign(Readable.from(body.length > 0 ? [body] : []), {
+    method,
+    url,
+    headers: { ...headers, 'content-length': String(body.length) },
+    rawHeaders: [],
+    httpVersion: '1.1',
+    httpVersionMajor: 1,
+    httpVersionMinor: 1,
+    socket: { remoteAddress: '127.0.0.1', encrypted: false },
+  }) as unknown as IncomingMessage;
+  const response = new ServerResponse(incoming);
+  const chunks: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    const keep = (chunk: unknown) => {
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
+    };
+    response.write = (chunk: unknown) => {
+      keep(chunk);
+      return true;
+    };
+    response.end = (chunk?: unknown) => {
+      keep(chunk);
+      const sent = Object.entries(response.getHeaders()).flatMap(([name, value]): [string, string | string[]][] =>
+        value === undefined ? [] : [[name, Array.isArray(value) ? value : String(value)]],
+      );
+      resolve({ status: response.statusCode, headers: Object.fromEntries(sent), body: Buffer.concat(chunks) });
+      return response;
+    };
+    handler(incoming, response).catch(reject);
+  });
+}
+
+/**
+ * A `fetch` for our own endpoints. What goes in is turned into the bytes that a socket would carry, and is answered by
+ * the same code; nothing else can be reached through it. @throws IdentityError `not_ours`
+ */
+export function localFetch(
+  publicUrl: string,
+  respond: (request: WireRequest) => Promise<WireResponse | undefined>,
+): typeof globalThis.fetch {
+  const { origin, host } = new URL(publicUrl);
+  return async (input, init) => {
+    const request = new Request(input, init);
+    request.signal.throwIfAborted();
+    const url = new URL(request.url);
+    if (url.origin !== origin) throw new IdentityError('not_ours', 'the address is of another server');
+    const wire = {
+      method: request.method,
+      url: url.pathname + url.search,
+      headers: { ...Object.fromEntries(request.headers), host },
+      body: Buffer.from(await request.arrayBuffer()),
+    };
+    const response = await respond(wire);
+    if (response === undefined) throw new IdentityError('not_ours', 'the address is not of the issuer');
+    const headers = Object.entries(response.headers).flatMap(([name, value]): [string, string][] =>
+      [value].flat().map((one) => [name, one]),
+    );
+    const empty = response.status === 204 || response.status === 304;
+    return new Response(empty ? null : new Uint8Array(Buffer.from(response.body)), {
+      status: response.status,
+      headers,
+    });
+  };
+}

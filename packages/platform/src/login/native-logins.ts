@@ -1,0 +1,217 @@
+import { hash, randomBytes } from 'node:crypto';
+import { SecretValue } from '@onbehalf/secret-value';
+import { hashOf } from '../issuer/adapter.ts';
+import { denial } from '../issuer/revocation.ts';
+import { errorAnswer, TokenError } from '../issuer/token-service/errors.ts';
+import { type Form, parseForm, required } from '../issuer/token-service/form.ts';
+import { json, type WireRequest, type WireResponse } from '../issuer/wire.ts';
+import { IdentityError } from '../people/error.ts';
+import { type Store, StoreError, type TicketRow } from '../store/index.ts';
+import type { Vault } from '../vault/index.ts';
+import { IDLE, type Logins, newLogin } from './logins.ts';
+import { claimsOf, type Ending, type Login, REFRESHED_ELSEWHERE } from './session-rows.ts';
+import type { SignedIn } from './source.ts';
+
+const CODE_LIFE = 60_000;
+/** An answer may be lost, and two commands may ask at once: so long the handle before is answered with the one after. */
+const GRACE = 30_000;
+const USED = 'native_code_used';
+const codePlace = { kind: 'SignIn', uid: 'native', field: 'code' };
+
+/** What the command line asks for, to the letter that its answer needs (RFC 6749 section 4.1.1, RFC 7636 section 4.3). */
+export interface NativeRequest {
+  redirectUri: string;
+  state: string;
+  challenge: string;
+}
+
+interface Code {
+  /** The login's id, which nothing else holds. */
+  id: string;
+  /** Its first refresh handle. */
+  handle: string;
+  challenge: string;
+  redirectUri: string;
+}
+
+export interface NativeLogins {
+  /** Where the browser goes with a code for this login. */
+  issue(signedIn: SignedIn, request: NativeRequest): Promise<string>;
+  /** Answers `/login/cli/token` and `/login/cli/revoke`. */
+  respond(request: WireRequest): Promise<WireResponse>;
+}
+
+/** @throws IdentityError `login_failed` */
+export function nativeRequest(query: URLSearchParams): NativeRequest {
+  const redirectUri = query.get('redirect_uri') ?? '';
+  const state = query.get('state') ?? '';
+  const challenge = query.get('code_challenge') ?? '';
+  const good =
+    // RFC 8252 section 7.3: an address of this machine, whatever the port.
+    /^http:\/\/(127\.0\.0\.1|\[::1\]):\d{1,5}\/callback$/.test(redirectUri) &&
+    query.get('response_type') === 'code' &&
+    query.get('code_challenge_method') === 'S256' &&
+    /^[\w-]{43}$/.test(challenge) &&
+    /^[\w-]{16,200}$/.test(state);
+  if (!good) throw new IdentityError('login_failed', 'the command line asks for a sign-in in a form that is not known');
+  return { redirectUri, state, challenge };
+}
+
+/** Where the browser goes when there is no login: the command line is told, and says why. */
+export function refusedNative({ redirectUri, state }: NativeRequest, error: unknown): string {
+  const known = error instanceof IdentityError;
+  const code = known && error.code === 'login_refused' ? 'access_denied' : 'server_error';
+  const why = known ? error.message : 'the sign-in was not completed';
+  return `${redirectUri}?${new URLSearchParams({ error: code, error_description: why, state })}`;
+}
+
+/**
+ * Sign-in of the command line at another issuer. Its client there is confidential, so the server takes the code, keeps
+ * the refresh token, and hands out access tokens: the command line holds an id that is worth nothing elsewhere.
+ */
+export function createNativeLogins(o: {
+  issuer: string;
+  store: Store;
+  vault: Vault;
+  logins: Logins;
+  now: () => number;
+}): NativeLogins {
+  const { store, vault, logins, now } = o;
+  const { rows, line, fresh, end } = logins;
+  const { builder } = store;
+  const random = () => randomBytes(32).toString('base64url');
+  // Not the hash that a cookie would be looked up by.
+  const hashOfId = (id: string) => hashOf(`cli ${id}`);
+  // Nor the hash of a ticket.
+  const hashOfCode = (code: string) => hashOf(`code ${code}`);
+  const invalid = (check: string, says: string) => new TokenError('invalid_grant', check, says);
+
+  async function redeem(form: Form): Promise<{ login: Login; refreshToken: string }> {
+    const code = hashOfCode(required(form, 'code'));
+    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
+    const [row] = await store.read<TicketRow>(select.compile());
+    const kept = row && openCode(row.payload);
+    if (kept === undefined) throw invalid('code_known', 'the code is not known');
+    const once = builder.updateTable('tickets').set({ used_at: now() }).where('hash', '=', code);
+    const use = once.where('used_at', 'is', null).where('expires_at', '>', now());
+    try {
+      await store.commit({ statements: [{ query: use.compile(), expect: 1, conflict: USED }] });
+    } catch (error) {
+      if (!(error instanceof StoreError && error.conflict === USED)) throw error;
+      // RFC 6749 section 4.1.2: whoever was first may have been the thief.
+      const login = await rows.find(hashOfId(kept.id));
+      if (login !== undefined) await stop(login, 'its code was used twice, or late');
+      throw invalid('code_once', 'the code was used before, or is too old');
+    }
+    const proof = hash('sha256', required(form, 'code_verifier'), 'base64url');
+    const login = await fresh(hashOfId(kept.id));
+    if (login === undefined || !same(proof, kept.challenge) || form.get('redirect_uri') !== kept.redirectUri) {
+      if (login !== undefined) await stop(login, 'its code was not for who used it');
+      throw invalid('code_of_client', 'the code is for another request');
+    }
+    // It was kept for no longer than the code.
+    await rows.replace(login, login.tokens, now() + IDLE);
+    return { login, refreshToken: `${kept.id}.${kept.handle}` };
+  }
+
+  /** A handle that was used up is in two hands: neither gets anything more. */
+  async function refresh(refreshToken: string): Promise<{ login: Login; refreshToken: string }> {
+    const [id = '', presented = ''] = refreshToken.split('.', 2);
+    for (;;) {
+      const login = await fresh(hashOfId(id));
+      const { handle } = login?.tokens ?? {};
+      if (login === undefined || handle === undefined) throw invalid('login_lives', 'the sign-in has ended');
+      if (same(presented, handle.previous) && now() - handle.rotatedAt < GRACE)
+        return { login, refreshToken: `${id}.${handle.current}` };
+      if (!same(presented, handle.current)) {
+        await stop(login, 'a refresh token was used again');
+        throw invalid('handle_once', 'the refresh token was used before: the sign-in has ended');
+      }
+      const next = { current: random(), previous: handle.current, rotatedAt: now() };
+      try {
+        await rows.replace(login, { ...login.tokens, handle: next }, login.expiresAt);
+        return { login, refreshToken: `${id}.${next.current}` };
+      } catch (error) {
+        // Another command, or another replica, was first: look again.
+        if (!(error instanceof StoreError && error.conflict === REFRESHED_ELSEWHERE)) throw error;
+      }
+    }
+  }
+
+  async function token(form: Form): Promise<WireResponse> {
+    const grant = required(form, 'grant_type');
+    if (form.get('client_id') !== 'cli')
+      throw new TokenError('invalid_client', 'client_known', 'the client is not known');
+    if (grant !== 'authorization_code' && grant !== 'refresh_token')
+      throw new TokenError('unsupported_grant_type', 'grant_known', 'the grant is not one of this endpoint');
+    const { login, refreshToken } =
+      grant === 'refresh_token' ? await refresh(required(form, 'refresh_token')) : await redeem(form);
+    const { accessToken, expiresAt } = login.tokens;
+    return json(200, {
+      access_token: accessToken,
+      token_type: 'Bearer',
+      expires_in: Math.floor((expiresAt - now()) / 1000),
+      refresh_token: refreshToken,
+    });
+  }
+
+  /** The access token is with the command line: it is refused from now on, and what was exchanged for it is dropped. */
+  const stop = (login: Login, reason: string) => end(login, reason, withdrawal(login));
+
+  function withdrawal({ issuer, sid, tokens }: Login): Ending {
+    const { jti } = tokens.opaque ? {} : claimsOf<{ jti?: string }>(tokens.accessToken);
+    const denied =
+      jti === undefined ? [] : [denial(store, { issuer, claim: 'jti', value: jti, until: tokens.expiresAt })];
+    return {
+      statements: denied.flatMap(({ statements }) => statements),
+      changes: [
+        ...denied.flatMap(({ changes }) => changes),
+        ...(sid === undefined ? [] : [{ kind: 'LoginSession', key: sid, op: 'delete' as const }]),
+      ],
+    };
+  }
+
+  /** RFC 7009 section 2.2: also of a token that nobody knows. */
+  async function revoke(form: Form): Promise<WireResponse> {
+    const [id = ''] = required(form, 'token').split('.', 1);
+    const login = await rows.find(hashOfId(id));
+    if (login !== undefined) await stop(login, 'asked for');
+    return json(200, {});
+  }
+
+  function openCode(payload: string): Code | undefined {
+    try {
+      return JSON.parse(vault.openInline(codePlace, payload).reveal()) as Code;
+    } catch {
+      return undefined;
+    }
+  }
+
+  return {
+    async issue(signedIn, { redirectUri, state, challenge }) {
+      const [id, handle, code] = [random(), random(), random()];
+      const tokens = { ...signedIn.tokens, handle: { current: handle, rotatedAt: now() } };
+      const login = { ...newLogin(hashOfId(id), { ...signedIn, tokens }, now()), expiresAt: now() + CODE_LIFE };
+      await rows.insert(login, '', line(login, 'command line session'));
+      const sealed = vault.sealInline(
+        codePlace,
+        SecretValue.of(JSON.stringify({ id, handle, challenge, redirectUri })),
+      );
+      const row = { hash: hashOfCode(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
+      await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
+      return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
+    },
+    async respond(request) {
+      try {
+        const form = parseForm(request);
+        return await (request.url === '/login/cli/revoke' ? revoke(form) : token(form));
+      } catch (error) {
+        if (error instanceof TokenError) return errorAnswer(error, false);
+        throw error;
+      }
+    },
+  };
+}
+
+/** Of their hashes, so that the time it takes says nothing of a part that fits. */
+const same = (presented: string, kept: string | undefined) => kept !== undefined && hashOf(presented) === hashOf(kept);

@@ -1,0 +1,43 @@
+import { TokenError } from '../issuer/token-service/errors.ts';
+import { type Statement, type Store, StoreError } from '../store/index.ts';
+
+/** An assertion that was accepted, to be remembered until it ends (RFC 7523 section 3, point 7). */
+export interface UsedAssertion {
+  issuer: string;
+  jti: string;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+  /** What a second use is answered with. */
+  error: 'invalid_client' | 'invalid_request' | 'invalid_grant';
+}
+
+const conflictOf = (error: UsedAssertion['error']) => `replayed ${error}`;
+
+const insert = ({ builder }: Pick<Store, 'builder'>, { issuer, jti, expiresAt }: UsedAssertion) =>
+  builder.insertInto('jtis').values({ issuer, jti, expires_at: expiresAt });
+
+/** Part of the unit that issues: the token and the use of its assertions are stored together or not at all. */
+export function useOnce(store: Pick<Store, 'builder'>, used: readonly UsedAssertion[]): Statement[] {
+  return used.map((assertion) => ({
+    query: insert(store, assertion).compile(),
+    expect: 1,
+    conflict: conflictOf(assertion.error),
+  }));
+}
+
+/** For a refusal: what was presented is spent as well. */
+export function spend(store: Pick<Store, 'builder'>, used: readonly UsedAssertion[]): Statement[] {
+  return used.map((assertion) => ({
+    query: insert(store, assertion)
+      .onConflict((conflict) => conflict.doNothing())
+      .compile(),
+  }));
+}
+
+/** Whether a commit failed because one of its assertions was used before. */
+export function replayOf(error: unknown): TokenError | undefined {
+  if (!(error instanceof StoreError)) return undefined;
+  const codes = ['invalid_client', 'invalid_request', 'invalid_grant'] as const;
+  const code = codes.find((known) => error.conflict === conflictOf(known));
+  return code && new TokenError(code, 'assertion_once', 'an assertion was used before');
+}

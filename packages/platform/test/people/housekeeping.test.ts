@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLimits } from '../../src/issuer/token-service/limits.ts';
+import { keepHouse } from '../../src/people/housekeeping.ts';
+import { postForm } from '../issuer/browser.ts';
+import { exchange, exchangeForm } from '../issuer/exchange-fixture.ts';
+import { identityFixture, ORDERS } from '../issuer/fixture.ts';
+import { signInByLink } from './people.ts';
+
+test('what has ended is deleted, and nothing that has not', async () => {
+  await using f = await identityFixture();
+  const alice = await signInByLink(f, 'alice');
+  await exchange(f, alice.access_token, ORDERS);
+  await f.identity.loginLinks.create('bob');
+  const revoke = { client_id: 'cli', token: alice.refresh_token };
+  assert.equal((await postForm(f.publicUrl, revoke, '/sts/revoke')).status, 200);
+  const tables = ['jtis', 'login_links', 'deny_list', 'oidc_rows'] as const;
+  const count = async () => {
+    const counts: number[] = [];
+    for (const table of tables)
+      counts.push((await f.store.read(f.store.builder.selectFrom(table).selectAll().compile())).length);
+    return counts;
+  };
+  const onError = (error: unknown) => assert.fail(String(error));
+  const house = keepHouse({ store: f.store, now: f.now, work: async () => undefined, onError });
+  const before = await count();
+  assert.deepEqual(before.slice(0, 3), [2, 2, 1]);
+  await house.sweep();
+  assert.deepEqual(await count(), before);
+  f.clock.ahead = 12 * 60_000;
+  await house.sweep();
+  assert.deepEqual((await count()).slice(0, 3), [0, 0, 0]);
+  const sid = { issuer: f.publicUrl, subject: 'alice', sid: 'any' };
+  assert.equal(f.identity.principals.denied(sid), false);
+  house.close();
+});
+
+test('a client asks for one subject at a limited rate', () => {
+  const clock = { at: 0 };
+  const { admits } = createLimits(() => clock.at, 60);
+  assert.equal(Array.from({ length: 100 }, () => admits('a')).filter(Boolean).length, 60);
+  assert.equal(admits('b'), true);
+  clock.at = 5_000;
+  assert.equal(Array.from({ length: 100 }, () => admits('a')).filter(Boolean).length, 5);
+});
+
+test('L3 E1 an audit that cannot be written: no token, and another try works', async () => {
+  await using f = await identityFixture();
+  const { access_token: subject } = await signInByLink(f, 'alice');
+  const { commit } = f.store;
+  const form = await exchangeForm(f, subject, ORDERS);
+  f.store.commit = () => Promise.reject(new Error('the disk is full'));
+  const refused = await postForm(f.publicUrl, form);
+  f.store.commit = commit;
+  assert.deepEqual([refused.status, refused.body.error], [500, 'server_error']);
+  assert.equal('access_token' in refused.body, false);
+  assert.doesNotMatch(JSON.stringify(refused.body), /disk/);
+  assert.equal((await postForm(f.publicUrl, form)).status, 200);
+  assert.ok(f.errors.length > 0);
+});
