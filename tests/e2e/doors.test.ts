@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import WebSocket from 'ws';
-import { routes as table } from '../../packages/platform/src/http/index.ts';
+import { routeTable as table } from './route-table.ts';
 import { startWorld, type World } from './world.ts';
 
 /** Sends a request head and no body at all, and gives back the first line of the answer. */

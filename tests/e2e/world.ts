@@ -9,7 +9,7 @@ import { signIn } from '../../examples/demo/sign-in.ts';
 import { startHr } from '../../examples/tool-servers/hr.ts';
 import { startOrders } from '../../examples/tool-servers/orders.ts';
 import type { RunningToolServer, Seen } from '../../examples/tool-servers/tool-server.ts';
-import { routes } from '../../packages/platform/src/http/index.ts';
+import { routeTable } from './route-table.ts';
 
 export { freePort };
 
@@ -147,7 +147,7 @@ export async function say(world: World, token: string, content: string, session?
   return world.as<TurnResult>(token, 'POST', `/agents/assistant/sessions/${id}/messages`, { content });
 }
 
-const patterns = routes.map((route) => ({
+const patterns = routeTable.map((route) => ({
   route,
   pattern: new RegExp(`^${route.path.replaceAll(/:[a-z]+/g, '[^/]+')}$`),
 }));

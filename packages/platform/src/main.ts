@@ -4,28 +4,41 @@
  */
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { bindingsOf, modelConfigRefOf } from '@onbehalf/resources';
+import { createVerifier } from '@onbehalf/access';
+import { modelConfigRefOf } from '@onbehalf/resources';
+import { authenticateClient, TokenExchangeError } from '@onbehalf/token-exchange';
 import { pino } from 'pino';
 import { chainHash, createAudit, fileWitness } from './audit/index.ts';
 import type { Config } from './config.ts';
+import { createControl } from './control/index.ts';
 import { createEgress } from './egress/index.ts';
-import {
-  createApp,
-  createPolicy,
-  createReconciler,
-  createTrustedIssuers,
-  type Services,
-  writeEnvironment,
-} from './http/index.ts';
-import { createIdentity, type Identity } from './issuer/index.ts';
+import { createApp, createAuthenticator, createRoutes, loginPages } from './http/index.ts';
+import { createIssuer, type Issuer } from './issuer/index.ts';
+import { createLogin, type Login, loginIssuerOf } from './login/index.ts';
 import { createModels, ModelError } from './models/index.ts';
-import { followRevocations } from './policy/revocations.ts';
+import {
+  cookiePrefixOf,
+  createTickets,
+  createUsers,
+  followPrincipals,
+  keepHouse,
+  LOCAL_ADMIN,
+} from './people/index.ts';
+import {
+  authorizeTarget,
+  createPolicy,
+  createTrustedIssuers,
+  followRevocations,
+  type Presence,
+  resolveModel,
+  resolveTools,
+} from './policy/index.ts';
 import { portHolder } from './port-holder.ts';
-import { createDeclarativeExecutor, createRuntime, resolveModel, resolveTools } from './runtime/index.ts';
+import { createDeclarativeExecutor, createRuntime } from './runtime/index.ts';
 import { fixedFacts, listLitellmModels } from './start-checks.ts';
 import { StartError } from './start-error.ts';
-import { createRegistry, openSqliteStore, type Stored } from './store/index.ts';
-import { createTools } from './tools/index.ts';
+import { createRegistry, openSqliteStore } from './store/index.ts';
+import { clientConfigOf, createTools } from './tools/index.ts';
 import { openVault } from './vault/index.ts';
 
 export const VERSION = '0.1.0';
@@ -34,7 +47,6 @@ const DRAIN_MS = 25_000;
 export interface Platform {
   url: string;
   adminSocket: string;
-  services: Services;
   /** Lines for the person who started it. */
   notes: readonly string[];
   close(): Promise<void>;
@@ -75,74 +87,62 @@ export async function startPlatform(config: Config): Promise<Platform> {
     const registry = await createRegistry(store);
     closers.push(() => registry.close());
 
-    let identity: Identity | undefined;
-    const policy = createPolicy({ registry, now, identity: () => identity });
-    closers.push(policy.close);
-    let trusted: ReturnType<typeof createTrustedIssuers> | undefined;
-    identity = await createIdentity({
-      publicUrl: config.publicUrl,
-      installation,
-      store,
-      vault,
-      audit,
-      registry,
-      egress,
-      trustedIssuers: () => trusted?.list() ?? [],
-      loginIssuers: () => trusted?.logins() ?? [],
-      onError: (error) =>
-        log.error(
-          {
-            name: error instanceof Error ? error.name : 'unknown',
-            message: error instanceof Error ? error.message : '',
-          },
-          'identity',
-        ),
-      authorizeTarget({ subject, agent, server, chain }) {
-        const actors = [agent, ...chain].map(({ uid }) => registry.byUid(uid));
-        // Without a person the agent asks for itself: then only what it is bound to counts.
-        const mayRun = (uid: string) =>
-          subject === undefined ||
-          policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid }).effect === 'allow';
-        if (
-          !actors.every(
-            (found) => found?.kind === 'Agent' && found.spec.enabled !== false && mayRun(found.metadata.uid),
-          )
-        )
-          return false;
-        const [acting, above] = actors as [Stored<'Agent'>, Stored<'Agent'> | undefined];
-        if (server)
-          return resolveTools(acting, registry, policy.writerMayUse).some(
-            (tool) => tool.server?.metadata.uid === server.uid,
-          );
-        return (
-          above === undefined ||
-          bindingsOf(above.spec).some(
-            (binding) =>
-              binding.agent &&
-              registry.get('Agent', binding.agent.namespace ?? above.metadata.namespace, binding.agent.name)?.metadata
-                .uid === agent.uid,
-          )
-        );
-      },
-    });
-    closers.push(() => identity?.close());
-    const known = identity;
-    closers.push(known.principals.onChange(() => policy.refresh()));
+    const principals = await followPrincipals(store);
+    closers.push(() => principals.close());
+    const policy = createPolicy({ registry, principals, issuer: config.publicUrl, now });
+    closers.push(() => policy.close());
     vault.attach(audit, (writer, secret) => {
       const principal = policy.principalOf(writer);
       // What is read from outside is no resource that a grant could name.
       if (secret.uid === 'env' || secret.uid === 'file') return principal.role === 'ADMIN';
       return policy.decide(principal, 'use', { kind: 'Secret', uid: secret.uid }).effect === 'allow';
     });
-    trusted = createTrustedIssuers({
+    const noteError = (room: string) => (error: unknown) =>
+      log.error(
+        {
+          name: error instanceof Error ? error.name : 'unknown',
+          message: error instanceof Error ? error.message : '',
+        },
+        room,
+      );
+    const cookiePrefix = cookiePrefixOf(installation);
+    const users = createUsers({ store, audit, principals, now, issuer: config.publicUrl });
+    const trusted = createTrustedIssuers({
       registry,
       egress,
       credentials: vault.credentials,
-      embedded: known.issuerConfig,
+      embedded: config.publicUrl,
+      loginOf: (resource) =>
+        loginIssuerOf(resource, { credentials: vault.credentials, clientConfigOf, authenticateClient }),
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
-      onChange: (name) => void known.verifier.reload(name).catch(() => undefined),
+      onChange: (name) => void verifier.reload(name).catch(() => undefined),
     });
-    closers.push(() => trusted?.close());
+    closers.push(() => trusted.close());
+    const issuer: Issuer = await createIssuer({
+      ...{ publicUrl: config.publicUrl, cookiePrefix, store, vault, audit, registry, egress, principals, now },
+      trustedIssuers: trusted.list,
+      authorizeTarget: (question) => authorizeTarget({ registry, policy }, question),
+      // The two ask one another, each only when a request comes.
+      endpoint: (path) => login.endpoint(path),
+      onError: noteError('issuer'),
+    });
+    closers.push(() => issuer.close());
+    const verifier = createVerifier({
+      issuers: () => [issuer.config(), ...trusted.list()],
+      fetch: egress.fetch as typeof globalThis.fetch,
+      principals,
+      now,
+    });
+    closers.push(() => verifier.close());
+    const login: Login = createLogin({
+      ...{ embedded: issuer, verifier, cookiePrefix, store, vault, audit, egress, principals, now },
+      trustedIssuers: trusted.list,
+      loginIssuers: trusted.logins,
+      over: (why) => new TokenExchangeError('user_token_required', why),
+    });
+    const tickets = createTickets({ store, principals, session: login.sessions.byHash, now });
+    const house = keepHouse({ store, now, work: issuer.maintain, onError: noteError('housekeeping') });
+    closers.push(() => house.close());
 
     const models = createModels({
       egress,
@@ -154,7 +154,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       egress,
       credentials: vault.credentials,
-      platform: known.platform,
+      platform: issuer.platform,
       installation,
       settings: config.tokenExchange,
       now,
@@ -167,7 +167,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       tools,
       now,
-      mayUse: policy.writerMayUse,
+      toolsOf: (agent) => resolveTools(agent, registry, policy.writerMayUse),
       soleHolder: true,
       executors: {
         Declarative: createDeclarativeExecutor(({ agent }) => {
@@ -195,41 +195,49 @@ export async function startPlatform(config: Config): Promise<Platform> {
       },
     });
     closers.push(() => runtime.close());
-    closers.push(followRevocations(store, registry, policy, tools, runtime, known.principals));
+    closers.push(followRevocations({ store, registry, policy, principals, tools, runtime }));
 
-    const services: Services = {
-      config,
-      log,
-      now,
-      store,
-      registry,
-      audit,
-      vault,
-      identity: known,
-      models,
-      tools,
-      runtime,
-      policy,
-      version: VERSION,
-      consoleDir: consoleFolder(),
-    };
+    const control = createControl({
+      ...{ store, registry, audit, vault, policy, now },
+      embedded: { issuer: issuer.issuer, doorAudiences: issuer.platform.doorAudiences },
+      onError: noteError('conditions'),
+    });
+    closers.push(() => control.close());
     const litellmModel =
       config.litellmBaseUrl === undefined
         ? undefined
         : (config.litellmModel ?? (await listLitellmModels(egress, config)));
-    const notes = await writeEnvironment(services, litellmModel);
+    const notes = await control.writeEnvironment(LOCAL_ADMIN, {
+      config,
+      audiences: issuer.config().audiences,
+      litellmModel,
+    });
     await trusted.settled();
-    const reconciler = createReconciler(services);
-    closers.push(() => reconciler.close());
-    await reconciler.run();
+    await control.reconcile();
+
+    const presence: Presence = { session: login.sessions.byHash, verifier, principals, now };
+    const authenticator = createAuthenticator({
+      ...{ publicUrl: config.publicUrl, verifier, login, tickets, users, policy, registry, runtime, now },
+    });
+    const doors = { store, registry, audit, vault, policy, models, tools, runtime, control, presence, log, now };
+    const routes = createRoutes({
+      ...{ ...doors, authenticator, tickets, users, sessions: login.sessions, keyedHash: vault.keyedHash },
+      ...{ modelsEnabled: config.modelsEnabled, loginLinks: issuer.loginLinks },
+      ...{ issuer: issuer.issuer, issuerCounts: issuer.counts },
+    });
+    const app = {
+      ...{ ...doors, authenticator, routes, keyedHash: vault.keyedHash },
+      ...{ publicUrl: config.publicUrl, version: VERSION, consoleDir: consoleFolder() },
+      pages: [issuer.handle, loginPages({ publicUrl: config.publicUrl, sessions: login.sessions, control, log })],
+    };
 
     const adminSocket = join(config.dataDir, 'admin.sock');
-    const local = await createApp(services, 'local');
+    const local = await createApp(app, 'local');
     rmSync(adminSocket, { force: true });
     await local.app.listen({ path: adminSocket });
     chmodSync(adminSocket, 0o600);
     closers.push(() => local.app.close());
-    const tcp = await createApp(services, 'tcp');
+    const tcp = await createApp(app, 'tcp');
     closers.push(() => tcp.app.close());
     await tcp.app.listen({ host: config.host, port: config.port }).catch((cause: unknown) => {
       const busy = (cause as { code?: string }).code === 'EADDRINUSE';
@@ -243,7 +251,6 @@ export async function startPlatform(config: Config): Promise<Platform> {
     return {
       url: config.publicUrl,
       adminSocket,
-      services,
       notes,
       async close() {
         tcp.closeSockets();

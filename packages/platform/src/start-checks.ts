@@ -1,6 +1,6 @@
 import type { Config } from './config.ts';
+import { litellmBase } from './control/index.ts';
 import type { Egress } from './egress/index.ts';
-import { litellmBase } from './http/index.ts';
 import { StartError } from './start-error.ts';
 import type { Store } from './store/index.ts';
 

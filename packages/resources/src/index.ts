@@ -5,6 +5,7 @@
  */
 export * from './agent.ts';
 export * from './api.ts';
+export { CodedError } from './coded-error.ts';
 export * from './documents.ts';
 export * from './events.ts';
 export * from './identity-kinds.ts';

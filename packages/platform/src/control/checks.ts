@@ -8,9 +8,9 @@ import {
   serverTarget,
   tokenServiceNameOf,
 } from '@onbehalf/resources';
-import type { Services } from '../http/services.ts';
 import { namespaceOf, type Stored } from '../store/index.ts';
 import { serviceMistakes, targetMistake } from '../tools/index.ts';
+import type { Embedded } from './ports.ts';
 
 /** A mistake that only shows beside other resources. */
 export interface Mistake {
@@ -20,7 +20,7 @@ export interface Mistake {
 
 /** What a check may look at: the stored resources with this apply's own documents laid over them. */
 export interface World {
-  services: Pick<Services, 'config' | 'identity'>;
+  embedded: Embedded;
   server(namespace: string, name: string): Pick<Stored<'RemoteMCPServer'>, 'spec'> | undefined;
   tokenService(name: string): Pick<Stored<'TokenService'>, 'spec'> | undefined;
   agent(namespace: string, name: string): Pick<Stored<'Agent'>, 'spec'> | undefined;
@@ -46,12 +46,12 @@ export function check(document: ResourceInput, world: World): Mistake[] {
 const LOOPBACK = /^(localhost\.?|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\]|\[::ffff:(7f[0-9a-f]{2}:[0-9a-f]{1,4}|0:0)\])$/;
 
 /** Our own doors are never a target and never a tool server: a token for them would be a token for everything. */
-function ownDoors(document: ResourceInput, { services }: World): Mistake[] {
+function ownDoors(document: ResourceInput, { embedded }: World): Mistake[] {
   if (document.kind !== 'RemoteMCPServer') return [];
-  const own = new URL(services.config.publicUrl);
+  const own = new URL(embedded.issuer);
   const ownPort = own.port || (own.protocol === 'https:' ? '443' : '80');
   const isOurs = (value: string) => {
-    if (services.identity.platform.doorAudiences.includes(value)) return true;
+    if (embedded.doorAudiences.includes(value)) return true;
     if (!URL.canParse(value)) return false;
     const url = new URL(value);
     const port = url.port || (url.protocol === 'https:' ? '443' : '80');
@@ -195,7 +195,7 @@ function distinctIssuers(document: ResourceInput, world: World): Mistake[] {
       message: `"${prefix}" cannot begin a subject: choose another subjectPrefix, without a colon`,
     });
   // The embedded issuer's own people have no prefix.
-  if (others.some((other) => other.spec.issuer !== world.services.config.publicUrl && prefixOf(other) === prefix))
+  if (others.some((other) => other.spec.issuer !== world.embedded.issuer && prefixOf(other) === prefix))
     mistakes.push({
       path: 'spec.subjectPrefix',
       message: `another TrustedIssuer has "${prefix}": two people would be one`,

@@ -1,6 +1,5 @@
 import type { Resource } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
-import { type Caller, refOf, type Services } from '../http/services.ts';
 import {
   deleteResource,
   insertResource,
@@ -10,29 +9,28 @@ import {
   type StoredResource,
 } from '../store/index.ts';
 import type { Planned, WriteOptions } from './placed.ts';
+import type { ControlPorts, Writer } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
 
 export async function commit(
-  services: Services,
-  caller: Caller,
+  ports: ControlPorts,
+  writer: Writer,
   plans: readonly Planned[],
   pruned: readonly StoredResource[],
   options: WriteOptions,
 ): Promise<void> {
-  const { store, vault, audit, registry } = services;
-  const writer = refOf(caller.principal);
+  const { store, vault, audit, registry } = ports;
+  const by = { issuer: writer.principal.issuer, subject: writer.principal.subject };
   const changed = plans.filter((planned) => planned.action !== 'unchanged');
   const statements: Statement[] = [];
   for (const planned of changed) {
     const owned = planned.before
       ? planned.resource
-      : ({ ...planned.resource, metadata: { ...planned.resource.metadata, owner: writer } } as Resource);
-    const resource = bindGrant(services, owned, changed);
+      : ({ ...planned.resource, metadata: { ...planned.resource.metadata, owner: by } } as Resource);
+    const resource = bindGrant(ports, owned, changed);
     planned.resource = resource;
     statements.push(
-      planned.before
-        ? replaceResource(store, resource, planned.before, writer)
-        : insertResource(store, resource, writer),
+      planned.before ? replaceResource(store, resource, planned.before, by) : insertResource(store, resource, by),
     );
     for (const [field, value] of Object.entries(planned.secrets))
       statements.push(
@@ -49,9 +47,9 @@ export async function commit(
     audit.line({
       type: 'change',
       phase: 'single',
-      principal: writer,
+      principal: by,
       door: 'api',
-      address: caller.address,
+      address: writer.address,
       ...(options.requestId !== undefined && { requestId: options.requestId }),
       target: {
         kind: resource.kind,
@@ -77,7 +75,7 @@ export async function commit(
 }
 
 /** A Grant holds its target's uid from its first resolution on: what is made again under the name does not have it. */
-function bindGrant(services: Services, resource: Resource, changed: readonly Planned[]): Resource {
+function bindGrant(ports: ControlPorts, resource: Resource, changed: readonly Planned[]): Resource {
   if (resource.kind !== 'Grant' || resource.status.targetUid !== undefined) return resource;
   const [target] = referencesOf(resource);
   if (!target) return resource;
@@ -87,6 +85,6 @@ function bindGrant(services: Services, resource: Resource, changed: readonly Pla
       other.metadata.name === target.name &&
       namespaceOf(other) === (target.namespace ?? ''),
   );
-  const uid = fresh?.resource.metadata.uid ?? resolve(services.registry, target)?.metadata.uid;
+  const uid = fresh?.resource.metadata.uid ?? resolve(ports.registry, target)?.metadata.uid;
   return uid === undefined ? resource : { ...resource, status: { ...resource.status, targetUid: uid } };
 }

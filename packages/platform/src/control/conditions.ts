@@ -1,13 +1,13 @@
 import { type Condition, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
 import { delegationOf } from '@onbehalf/token-exchange';
-import type { Services } from '../http/services.ts';
 import { hasClient } from '../models/index.ts';
 import type { StoredResource } from '../store/index.ts';
+import type { ControlPorts, Deciding } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
 /** Recomputes what depends on other resources. Returns the new list, or the same one when nothing changed. */
-export function computeConditions(services: Services, resource: StoredResource): Condition[] {
-  const at = new Date(services.now()).toISOString();
+export function computeConditions(ports: Deciding & Pick<ControlPorts, 'now'>, resource: StoredResource): Condition[] {
+  const at = new Date(ports.now()).toISOString();
   const observedGeneration = resource.metadata.generation;
   let conditions = resource.status.conditions ?? [];
   const set = (type: Condition['type'], good: boolean, reason: string, message: string) => {
@@ -23,7 +23,7 @@ export function computeConditions(services: Services, resource: StoredResource):
     conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
   };
   set('Accepted', true, 'Valid', 'the document is valid');
-  const problems = referenceProblems(services, resource);
+  const problems = referenceProblems(ports, resource);
   set(
     'ResolvedRefs',
     problems.length === 0,
@@ -53,7 +53,7 @@ export function computeConditions(services: Services, resource: StoredResource):
   if (resource.kind === 'RemoteMCPServer') {
     if (resource.spec.protocol === 'Stdio')
       set('Ready', false, 'NotSupported', 'stdio servers do not run in this version');
-    const delegation = delegationAt(services, resource);
+    const delegation = delegationAt(ports, resource);
     if (delegation !== undefined)
       set(
         'ActorNotBound',
@@ -70,15 +70,15 @@ export function computeConditions(services: Services, resource: StoredResource):
 }
 
 /** Names every reference that is missing, forbidden or may not be used by the last writer. */
-export function referenceProblems(services: Services, resource: StoredResource): string[] {
+export function referenceProblems(ports: Deciding, resource: StoredResource): string[] {
   return referencesOf(resource as Resource).flatMap((ref) => {
-    const target = resolve(services.registry, ref);
+    const target = resolve(ports.registry, ref);
     const name = `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`;
     if (!target) return [`${ref.path}: there is no ${name}`];
     const decision =
       ref.verb === undefined || !resource.writer
         ? undefined
-        : services.policy.decide(services.policy.principalOf(resource.writer), ref.verb, {
+        : ports.policy.decide(ports.policy.principalOf(resource.writer), ref.verb, {
             kind: ref.kind,
             uid: target.metadata.uid,
           });
@@ -93,8 +93,8 @@ export function referenceProblems(services: Services, resource: StoredResource):
   });
 }
 
-function delegationAt(services: Services, server: StoredResource): string | undefined {
+function delegationAt(ports: Deciding, server: StoredResource): string | undefined {
   if (server.kind !== 'RemoteMCPServer' || server.spec.auth?.mode !== 'Exchange') return undefined;
-  const service = services.registry.get('TokenService', undefined, tokenServiceNameOf(server.spec));
+  const service = ports.registry.get('TokenService', undefined, tokenServiceNameOf(server.spec));
   return service && delegationOf(service.spec);
 }

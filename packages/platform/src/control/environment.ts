@@ -1,33 +1,41 @@
+import type { Principal } from '@onbehalf/access';
 import { API_VERSION, type ResourceInput } from '@onbehalf/resources';
-import { LOCAL_ADMIN } from '../http/authenticate.ts';
-import type { Services } from '../http/services.ts';
+import type { Config } from '../config.ts';
 import { namespaceOf } from '../store/index.ts';
+import type { ControlPorts } from './ports.ts';
 import { writeResources } from './write.ts';
 
 const SOURCE = 'environment';
+
+/** What the resources of the environment are made from. */
+export interface Environment {
+  config: Config;
+  /** Of the embedded issuer, by door. */
+  audiences: Readonly<Partial<Record<string, readonly string[]>>>;
+  /** The model that LiteLLM is asked for. */
+  litellmModel: string | undefined;
+}
 
 /**
  * The resources that are built in or come from the environment, `managedBy: environment`. Where somebody has written a
  * resource of the same name, that one stays. What no longer comes from the environment goes.
  */
-export async function writeEnvironment(services: Services, litellmModel: string | undefined): Promise<string[]> {
+export async function writeEnvironment(ports: ControlPorts, by: Principal, made: Environment): Promise<string[]> {
   const notes: string[] = [];
-  const wanted = documents(services, litellmModel).filter((input) => {
-    const known = services.registry.get(input.kind, namespaceOf(input) || undefined, input.metadata.name);
+  const wanted = documents(made).filter((input) => {
+    const known = ports.registry.get(input.kind, namespaceOf(input) || undefined, input.metadata.name);
     if (known && known.metadata.managedBy !== 'environment')
       notes.push(`${input.kind} ${input.metadata.name} was written by hand and is kept`);
     return !known || known.metadata.managedBy === 'environment';
   });
-  const caller = { principal: LOCAL_ADMIN, subject: undefined, address: 'environment' };
+  const writer = { principal: by, address: 'environment' };
   const placed = wanted.map((input, index) => ({ input, file: SOURCE, document: index + 1, line: 1 }));
-  await writeResources(services, caller, placed, { managedBy: 'environment', source: SOURCE, prune: true });
+  await writeResources(ports, writer, placed, { managedBy: 'environment', source: SOURCE, prune: true });
   return notes;
 }
 
-function documents({ config, identity }: Services, litellmModel: string | undefined): ResourceInput[] {
-  const doors = Object.fromEntries(
-    Object.entries(identity.issuerConfig().audiences).map(([door, audiences]) => [door, [...(audiences ?? [])]]),
-  );
+function documents({ config, audiences, litellmModel }: Environment): ResourceInput[] {
+  const doors = Object.fromEntries(Object.entries(audiences).map(([door, values]) => [door, [...(values ?? [])]]));
   const found: ResourceInput[] = [
     {
       apiVersion: API_VERSION,

@@ -1,16 +1,23 @@
 import { privilegedProperty, type ResourceInput } from '@onbehalf/resources';
-import type { Caller, Services } from '../http/services.ts';
 import { namespaceOf, type StoredResource } from '../store/index.ts';
 import type { Placed, Planned } from './placed.ts';
+import type { Deciding, Writer } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
 export const subjectOf = (resource: StoredResource) => ({ kind: resource.kind, uid: resource.metadata.uid });
 
-export const mayRead = ({ policy }: Services, { principal }: Caller, resource: StoredResource) =>
-  policy.decide(principal, 'read', subjectOf(resource)).effect === 'allow';
+export const mayRead = (
+  { policy }: Pick<Deciding, 'policy'>,
+  { principal }: Pick<Writer, 'principal'>,
+  resource: StoredResource,
+) => policy.decide(principal, 'read', subjectOf(resource)).effect === 'allow';
 
 /** Removing takes what writing takes; a Grant, `admin` on what it is bound to, and ADMIN where that is gone. */
-export function decideRemoval({ policy, registry }: Services, { principal }: Caller, resource: StoredResource) {
+export function decideRemoval(
+  { policy, registry }: Deciding,
+  { principal }: Pick<Writer, 'principal'>,
+  resource: StoredResource,
+) {
   if (resource.kind !== 'Grant')
     return policy.decide(principal, 'write', subjectOf(resource), {
       privileged: privilegedProperty(resource as ResourceInput, resource) !== undefined,
@@ -34,8 +41,8 @@ interface Refusal {
 
 /** `admin` on the target; on a namespace, and on what is not there or may not be seen, ADMIN. */
 function decideGrant(
-  { policy, registry }: Services,
-  { principal }: Caller,
+  { policy, registry }: Deciding,
+  { principal }: Pick<Writer, 'principal'>,
   input: Extract<ResourceInput, { kind: 'Grant' }>,
   fresh: boolean,
 ): Refusal | undefined {
@@ -56,16 +63,16 @@ function decideGrant(
   return decision.effect === 'allow' ? undefined : { path: 'spec.on', message: `not allowed: ${decision.reason}` };
 }
 
-/** The caller's verbs on the document itself. */
+/** The writer's verbs on the document itself. */
 export function decideWrite(
-  services: Services,
-  caller: Caller,
+  ports: Deciding,
+  writer: Writer,
   input: ResourceInput,
   before: StoredResource | undefined,
 ): Refusal | undefined {
-  if (input.kind === 'Grant') return decideGrant(services, caller, input, false);
-  const { policy } = services;
-  const { principal } = caller;
+  if (input.kind === 'Grant') return decideGrant(ports, writer, input, false);
+  const { policy } = ports;
+  const { principal } = writer;
   const privileged = privilegedProperty(input, before);
   const context = { privileged: privileged !== undefined };
   const decision = before
@@ -77,21 +84,21 @@ export function decideWrite(
     : { path: 'spec', message: `not allowed: ${decision.reason} (${privileged})` };
 }
 
-/** The caller's verbs: on the document itself, on what it refers to, and on the target of a Grant. */
+/** The writer's verbs: on the document itself, on what it refers to, and on the target of a Grant. */
 export function permit(
-  services: Services,
-  caller: Caller,
+  ports: Deciding,
+  writer: Writer,
   at: Placed,
   planned: Planned,
   plans: readonly (Planned | undefined)[],
   fail: (at: Placed, path: string, message: string) => void,
 ): void {
   if (planned.action === 'unchanged') return;
-  const { policy, registry } = services;
+  const { policy, registry } = ports;
   const refuse = (path: string, reason: string) => fail(at, path, `not allowed: ${reason}`);
   if (at.input.kind === 'Grant') {
     // Whoever changes a Grant takes something from its former target.
-    const removal = planned.before && decideRemoval(services, caller, planned.before);
+    const removal = planned.before && decideRemoval(ports, writer, planned.before);
     if (removal && removal.effect !== 'allow') refuse('', removal.reason);
     const [target] = referencesOf(at.input);
     const fresh =
@@ -103,16 +110,16 @@ export function permit(
           other.resource.metadata.name === target.name &&
           namespaceOf(other.resource) === (target.namespace ?? ''),
       );
-    const refusal = decideGrant(services, caller, at.input, fresh ?? false);
+    const refusal = decideGrant(ports, writer, at.input, fresh ?? false);
     if (refusal) fail(at, refusal.path, refusal.message);
     return;
   }
-  const refusal = decideWrite(services, caller, at.input, planned.before);
+  const refusal = decideWrite(ports, writer, at.input, planned.before);
   if (refusal) fail(at, refusal.path, refusal.message);
   for (const ref of referencesOf(at.input)) {
     const target = resolve(registry, ref);
     if (!target || ref.verb === undefined) continue;
-    const use = policy.decide(caller.principal, ref.verb, subjectOf(target));
+    const use = policy.decide(writer.principal, ref.verb, subjectOf(target));
     // What may not be seen is treated as what is not there: the reference stays unresolved.
     if (use.effect === 'hide') continue;
     const refused = admission(ref, target, at.input.metadata);

@@ -1,13 +1,13 @@
 import { API_VERSION, type Resource, type ResourceInput } from '@onbehalf/resources';
-import { HttpProblem } from '../http/problems.ts';
-import type { Caller, Services } from '../http/services.ts';
 import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
+import { ControlError } from './error.ts';
 import { decideWrite, mayRead } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
+import type { ControlPorts, Deciding, Writer } from './ports.ts';
 
 export function plan(
-  services: Services,
-  caller: Caller,
+  ports: Deciding & Pick<ControlPorts, 'now'>,
+  writer: Writer,
   at: Placed,
   all: readonly Placed[],
   options: WriteOptions,
@@ -23,30 +23,30 @@ export function plan(
     fail(at, 'metadata.name', `${input.kind} ${input.metadata.name} stands here twice`);
     return undefined;
   }
-  const before = services.registry.get(input.kind, namespace === '' ? undefined : namespace, input.metadata.name) as
+  const before = ports.registry.get(input.kind, namespace === '' ? undefined : namespace, input.metadata.name) as
     | StoredResource
     | undefined;
   const managedBy = options.managedBy ?? 'api';
-  if (before && !mayRead(services, caller, before)) {
-    // A name that is taken by what the caller may not see is answered as one where they may make nothing.
-    const refusal = decideWrite(services, caller, input, undefined);
+  if (before && !mayRead(ports, writer, before)) {
+    // A name that is taken by what the writer may not see is answered as one where they may make nothing.
+    const refusal = decideWrite(ports, writer, input, undefined);
     fail(at, refusal?.path ?? '', refusal?.message ?? 'not allowed: the name is not free');
     return undefined;
   }
   if (before && options.expect === 'create')
-    throw new HttpProblem('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
+    throw new ControlError('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
   if (!before && options.expect === 'replace')
-    throw new HttpProblem('not_found', 'there is no such thing, or you may not see it');
+    throw new ControlError('not_found', 'there is no such thing, or you may not see it');
   if (before && before.metadata.managedBy !== managedBy && before.metadata.managedBy !== 'api')
-    throw new HttpProblem('managed_elsewhere', managedElsewhere(before));
+    throw new ControlError('managed_elsewhere', managedElsewhere(before));
   const wanted = input.metadata.resourceVersion;
   if (before && wanted !== undefined && wanted !== before.metadata.resourceVersion)
-    throw new HttpProblem(
+    throw new ControlError(
       'stale_resource_version',
       `${input.kind} ${input.metadata.name} is at version ${before.metadata.resourceVersion}: read it again`,
     );
   const { spec, secrets } = withoutSecrets(input);
-  const now = services.now();
+  const now = ports.now();
   if (!before) {
     const resource = {
       apiVersion: API_VERSION,

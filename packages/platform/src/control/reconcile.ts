@@ -1,6 +1,6 @@
-import type { Services } from '../http/services.ts';
 import { StoreError } from '../store/index.ts';
 import { computeConditions } from './conditions.ts';
+import type { ControlPorts, Deciding } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
 
 const SETTLE_MS = 20;
@@ -9,8 +9,11 @@ const SETTLE_MS = 20;
  * Keeps what follows from other resources up to date: `ResolvedRefs` and its kin, and the uid that a Grant holds from
  * its first resolution on. Running it twice changes nothing.
  */
-export function createReconciler(services: Services): { run(): Promise<void>; close(): void } {
-  const { registry } = services;
+export function createReconciler(ports: Deciding & Pick<ControlPorts, 'now' | 'onError'>): {
+  run(): Promise<void>;
+  close(): void;
+} {
+  const { registry } = ports;
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   let closed = false;
@@ -18,7 +21,7 @@ export function createReconciler(services: Services): { run(): Promise<void>; cl
   async function once() {
     for (const resource of [...registry.all()]) {
       if (closed) return;
-      const conditions = computeConditions(services, resource);
+      const conditions = computeConditions(ports, resource);
       const [target] = resource.kind === 'Grant' ? referencesOf(resource) : [];
       const targetUid =
         resource.kind === 'Grant' && resource.status.targetUid === undefined && target
@@ -38,11 +41,7 @@ export function createReconciler(services: Services): { run(): Promise<void>; cl
     if (closed) return;
     timer = setTimeout(() => {
       running = running.then(once).catch((error: unknown) => {
-        if (!(error instanceof StoreError))
-          services.log.error(
-            { name: error instanceof Error ? error.name : 'unknown' },
-            'conditions could not be computed',
-          );
+        if (!(error instanceof StoreError)) ports.onError(error);
       });
     }, SETTLE_MS);
     timer.unref();

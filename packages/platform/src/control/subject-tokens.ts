@@ -1,7 +1,6 @@
 import { setCondition, tokenServiceNameOf } from '@onbehalf/resources';
-import type { Services } from '../http/services.ts';
-import type { SubjectTokenFacts } from '../issuer/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
+import type { ControlPorts } from './ports.ts';
 
 type TokenService = Stored<'TokenService'>;
 
@@ -14,16 +13,28 @@ interface Problem {
 }
 
 /**
- * Says at the TrustedIssuer whether what people get when they sign in there can be exchanged at the token services of
+ * Says at the TrustedIssuer whether what people get when they sign in there can be exchanged at the token ports of
  * the agents; where it cannot, which mapper or scope is missing. `found`: the token of a login that worked, or why one
  * was refused. Written only when it changes.
  */
-export async function noteSubjectToken(services: Services, name: string, found: SubjectTokenFacts | string) {
-  const { registry } = services;
+/** What decides whether a login's access token can be a subject at a token service. */
+export interface SubjectTokenFacts {
+  /** `aud`; undefined of an opaque one, which only its issuer can read. */
+  audience: readonly string[] | undefined;
+  /** Milliseconds, from when it was issued. */
+  lifetime: number;
+}
+
+export async function noteSubjectToken(
+  ports: Pick<ControlPorts, 'registry' | 'embedded' | 'now'>,
+  name: string,
+  found: SubjectTokenFacts | string,
+) {
+  const { registry } = ports;
   const issuer = registry.get('TrustedIssuer', undefined, name);
-  if (issuer === undefined || issuer.spec.issuer === services.identity.issuer) return;
+  if (issuer === undefined || issuer.spec.issuer === ports.embedded.issuer) return;
   const problems: Problem[] =
-    typeof found === 'string' ? [{ reason: 'NotAccepted', message: found }] : problemsOf(services, found);
+    typeof found === 'string' ? [{ reason: 'NotAccepted', message: found }] : problemsOf(ports, found);
   const [first] = problems;
   const next = {
     type: 'SubjectTokenUnusable' as const,
@@ -33,20 +44,23 @@ export async function noteSubjectToken(services: Services, name: string, found: 
       problems
         .map(({ message }) => message)
         .join('; ')
-        .slice(0, 1_000) || 'what people sign in with can be exchanged at the token services in use',
+        .slice(0, 1_000) || 'what people sign in with can be exchanged at the token ports in use',
     observedGeneration: issuer.metadata.generation,
   };
   const known = issuer.status.conditions?.find(({ type }) => type === next.type);
   if (known?.status === next.status && known.reason === next.reason && known.message === next.message) return;
-  const at = new Date(services.now()).toISOString();
+  const at = new Date(ports.now()).toISOString();
   await registry.updateStatus(issuer.metadata.uid, (status) => ({
     ...status,
     conditions: setCondition(status.conditions ?? [], next, at),
   }));
 }
 
-function problemsOf({ registry, identity }: Services, token: SubjectTokenFacts): Problem[] {
-  const problems = servicesInUse(registry).flatMap((service) => problemAt(service, token, identity.issuer) ?? []);
+function problemsOf(
+  { registry, embedded }: Pick<ControlPorts, 'registry' | 'embedded'>,
+  token: SubjectTokenFacts,
+): Problem[] {
+  const problems = portsInUse(registry).flatMap((service) => problemAt(service, token, embedded.issuer) ?? []);
   if (token.lifetime < SHORTEST_LIFE)
     problems.push({
       reason: 'ShortLived',
@@ -55,15 +69,15 @@ function problemsOf({ registry, identity }: Services, token: SubjectTokenFacts):
   return problems;
 }
 
-/** Token services at which some tool server exchanges. */
-function servicesInUse(registry: Registry): TokenService[] {
+/** Token ports at which some tool server exchanges. */
+function portsInUse(registry: Registry): TokenService[] {
   const names = registry
     .list('RemoteMCPServer')
     .flatMap(({ spec }) => (spec.auth?.mode === 'Exchange' ? [tokenServiceNameOf(spec)] : []));
   return [...new Set(names)].flatMap((name) => registry.get('TokenService', undefined, name) ?? []);
 }
 
-/** Who must be in `aud` is known of these services only; of others the first exchange says it. */
+/** Who must be in `aud` is known of these ports only; of others the first exchange says it. */
 function problemAt({ metadata, spec }: TokenService, token: SubjectTokenFacts, embedded: string): Problem | undefined {
   const own = spec.issuer === embedded;
   const readsAudience = own || spec.profile === 'keycloak' || spec.profile === 'entra-obo';

@@ -1,57 +1,57 @@
 import type { ApplyResult, DocumentError, Kind, Resource } from '@onbehalf/resources';
-import { HttpProblem } from '../http/problems.ts';
-import type { Caller, Services } from '../http/services.ts';
 import { namespaceOf, type StoredResource, StoreError } from '../store/index.ts';
 import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
 import { referenceProblems } from './conditions.ts';
+import { ControlError } from './error.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, plan } from './plan.ts';
+import type { ControlPorts, Writer } from './ports.ts';
 
 const TRIES = 4;
 
 /**
- * Writes documents as one unit: all of them with the caller's verbs, or none. What names no version is laid over what is
+ * Writes documents as one unit: all of them with the writer's verbs, or none. What names no version is laid over what is
  * there, so a status that is written in between is no conflict.
  */
 export async function writeResources(
-  services: Services,
-  caller: Caller,
+  ports: ControlPorts,
+  writer: Writer,
   placed: readonly Placed[],
   options: WriteOptions,
 ): Promise<ApplyResult> {
   const anyVersion = placed.every(({ input }) => input.metadata.resourceVersion === undefined);
   for (let tries = 1; ; tries++) {
     try {
-      return await writeOnce(services, caller, placed, options);
+      return await writeOnce(ports, writer, placed, options);
     } catch (error) {
       const moved = error instanceof StoreError && error.code === 'precondition_failed';
       if (!moved || !anyVersion || tries === TRIES) throw error;
-      await services.registry.settled(services.store.revision());
+      await ports.registry.settled(ports.store.revision());
     }
   }
 }
 
 async function writeOnce(
-  services: Services,
-  caller: Caller,
+  ports: ControlPorts,
+  writer: Writer,
   placed: readonly Placed[],
   options: WriteOptions,
 ): Promise<ApplyResult> {
   const errors: DocumentError[] = [];
   const fail = (at: Placed, path: string, message: string) =>
     void errors.push({ file: at.file, document: at.document, line: at.line, path, message });
-  const plans = placed.map((at) => plan(services, caller, at, placed, options, fail));
-  const world = worldOf(services, caller, plans);
+  const plans = placed.map((at) => plan(ports, writer, at, placed, options, fail));
+  const world = worldOf(ports, writer, plans);
   for (const [index, at] of placed.entries()) {
     for (const mistake of check(at.input, world)) fail(at, mistake.path, mistake.message);
     const planned = plans[index];
-    if (planned) permit(services, caller, at, planned, plans, fail);
+    if (planned) permit(ports, writer, at, planned, plans, fail);
   }
-  const pruned = options.prune ? leftOut(services, caller, placed, options) : [];
+  const pruned = options.prune ? leftOut(ports, writer, placed, options) : [];
   for (const before of pruned) {
-    const decision = decideRemoval(services, caller, before);
+    const decision = decideRemoval(ports, writer, before);
     if (decision.effect !== 'allow')
       errors.push({
         file: options.source ?? 'input',
@@ -63,28 +63,28 @@ async function writeOnce(
   }
   if (errors.length > 0) {
     const forbidden = errors.every((error) => error.message.startsWith('not allowed'));
-    throw new HttpProblem(
+    throw new ControlError(
       forbidden ? 'forbidden' : 'invalid_documents',
       forbidden
         ? (errors[0]?.message ?? '')
         : `${errors.length} mistake${errors.length > 1 ? 's' : ''}; nothing was changed`,
-      { errors },
+      errors,
     );
   }
   const done = plans.filter((planned) => planned !== undefined);
-  if (!options.dryRun) await commit(services, caller, done, pruned, options);
+  if (!options.dryRun) await commit(ports, writer, done, pruned, options);
   return {
     dryRun: options.dryRun ?? false,
     results: [
-      ...done.map(({ action, resource }) => ({ ...resultOf(action, resource), ...unresolvedOf(services, resource) })),
+      ...done.map(({ action, resource }) => ({ ...resultOf(action, resource), ...unresolvedOf(ports, resource) })),
       ...pruned.map((resource) => resultOf('deleted', resource)),
     ],
   };
 }
 
-function unresolvedOf(services: Services, { metadata }: Resource) {
-  const stored = services.registry.byUid(metadata.uid);
-  const unresolved = stored ? referenceProblems(services, stored) : [];
+function unresolvedOf(ports: ControlPorts, { metadata }: Resource) {
+  const stored = ports.registry.byUid(metadata.uid);
+  const unresolved = stored ? referenceProblems(ports, stored) : [];
   return unresolved.length > 0 ? { unresolved } : {};
 }
 
@@ -93,28 +93,28 @@ function resultOf(action: Planned['action'], resource: Resource): ApplyResult['r
   return { kind: resource.kind, name, ...(namespace !== undefined && { namespace }), uid, resourceVersion, action };
 }
 
-/** The stored resources with this write's own documents laid over them. What the caller may not see tells nothing. */
-function worldOf(services: Services, caller: Caller, plans: readonly (Planned | undefined)[]): World {
+/** The stored resources with this write's own documents laid over them. What the writer may not see tells nothing. */
+function worldOf(ports: ControlPorts, writer: Writer, plans: readonly (Planned | undefined)[]): World {
   const find = <K extends Kind>(kind: K, namespace: string, name: string) =>
     (plans.find(
       (planned) =>
         planned?.resource.kind === kind &&
         planned.resource.metadata.name === name &&
         namespaceOf(planned.resource) === namespace,
-    )?.resource ?? services.registry.get(kind, namespace === '' ? undefined : namespace, name)) as never;
+    )?.resource ?? ports.registry.get(kind, namespace === '' ? undefined : namespace, name)) as never;
   const ofThisWrite = new Set(plans.flatMap((planned) => planned?.resource.metadata.uid ?? []));
   return {
-    services,
+    embedded: ports.embedded,
     server(namespace, name) {
       const found = find('RemoteMCPServer', namespace, name) as StoredResource | undefined;
-      const seen = found && (ofThisWrite.has(found.metadata.uid) || mayRead(services, caller, found));
+      const seen = found && (ofThisWrite.has(found.metadata.uid) || mayRead(ports, writer, found));
       return seen && found.kind === 'RemoteMCPServer' ? found : undefined;
     },
     issuers() {
       const written = plans.flatMap((planned) =>
         planned?.resource.kind === 'TrustedIssuer' ? [planned.resource] : [],
       );
-      const stored = services.registry.list('TrustedIssuer').filter(({ metadata }) => !ofThisWrite.has(metadata.uid));
+      const stored = ports.registry.list('TrustedIssuer').filter(({ metadata }) => !ofThisWrite.has(metadata.uid));
       return [...stored, ...written];
     },
     tokenService: (name) => find('TokenService', '', name),
@@ -123,28 +123,28 @@ function worldOf(services: Services, caller: Caller, plans: readonly (Planned | 
 }
 
 function leftOut(
-  services: Services,
-  caller: Caller,
+  ports: ControlPorts,
+  writer: Writer,
   placed: readonly Placed[],
   options: WriteOptions,
 ): StoredResource[] {
   if (options.source === undefined) return [];
   const kept = new Set(placed.map(({ input }) => `${input.kind}/${namespaceOf(input)}/${input.metadata.name}`));
-  return [...services.registry.all()].filter(
+  return [...ports.registry.all()].filter(
     (resource) =>
       resource.metadata.source === options.source &&
       resource.metadata.managedBy === (options.managedBy ?? 'api') &&
-      mayRead(services, caller, resource) &&
+      mayRead(ports, writer, resource) &&
       !kept.has(`${resource.kind}/${namespaceOf(resource)}/${resource.metadata.name}`),
   );
 }
 
 export async function removeResource(
-  services: Services,
-  caller: Caller,
+  ports: ControlPorts,
+  writer: Writer,
   resource: StoredResource,
   requestId: string,
 ): Promise<void> {
-  if (resource.metadata.managedBy !== 'api') throw new HttpProblem('managed_elsewhere', managedElsewhere(resource));
-  await commit(services, caller, [], [resource], { requestId });
+  if (resource.metadata.managedBy !== 'api') throw new ControlError('managed_elsewhere', managedElsewhere(resource));
+  await commit(ports, writer, [], [resource], { requestId });
 }

@@ -5,6 +5,7 @@ import { checkedConnector, hostOf, type Resolve, resolveChecked, systemResolve }
 import { EgressError, toEgressError } from './errors.ts';
 import { fetchThrough } from './fetch.ts';
 import { createMeter, DEFAULT_LIMITS, Deadline, type Limits } from './limits.ts';
+import type { EgressInit, EgressRequest, EgressResponse } from './message.ts';
 
 export interface EgressOptions {
   /** CIDR blocks that administrators open. Cloud metadata addresses stay closed even when listed. */
@@ -15,23 +16,6 @@ export interface EgressOptions {
   /** PEM certificates to trust instead of the system's. */
   ca?: string;
 }
-
-export interface EgressRequest {
-  method?: Dispatcher.HttpMethod;
-  headers?: Record<string, string | string[]>;
-  body?: string | Buffer | Uint8Array | null;
-  signal?: AbortSignal | undefined;
-  limits?: Partial<Limits>;
-}
-
-export interface EgressResponse {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  /** Raw bytes, not decoded. Leaving the loop early closes the connection. */
-  body: AsyncIterable<Buffer> & { cancel(): void };
-}
-
-export type EgressInit = RequestInit & { limits?: Partial<Limits> };
 
 export interface Egress {
   /** Like `fetch`; redirects are an `EgressError`, or with `redirect: 'manual'` the answer itself. Never followed. */

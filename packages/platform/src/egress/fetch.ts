@@ -1,8 +1,8 @@
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import type { EgressInit, EgressRequest, EgressResponse } from './egress.ts';
 import { EgressError, toEgressError } from './errors.ts';
 import { createMeter, DEFAULT_LIMITS, type Limits } from './limits.ts';
+import type { EgressInit, EgressRequest, EgressResponse } from './message.ts';
 
 type Send = (url: string | URL, init: EgressRequest, manual: boolean) => Promise<EgressResponse>;
 

@@ -8,9 +8,10 @@
  */
 
 export type { Resolve } from './connector.ts';
-export type { Egress, EgressInit, EgressOptions, EgressRequest, EgressResponse } from './egress.ts';
+export type { Egress, EgressOptions } from './egress.ts';
 export { createEgress } from './egress.ts';
 export type { EgressErrorCode } from './errors.ts';
 export { EgressError } from './errors.ts';
 export type { Limits } from './limits.ts';
 export { DEFAULT_LIMITS } from './limits.ts';
+export type { EgressInit, EgressRequest, EgressResponse } from './message.ts';

@@ -2,17 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import { z } from 'zod';
-import { authenticate, LOCAL_ADMIN } from './authenticate.ts';
-import { createNodeServer } from './node-server.ts';
+import type { Audit } from '../audit/index.ts';
+import { LOCAL_ADMIN } from '../people/index.ts';
+import type { Caller } from './caller.ts';
+import { createNodeServer, type NodeServerPorts } from './node-server.ts';
 import { openApi } from './openapi.ts';
 import { HttpProblem, NOT_FOUND, problemBody, toProblem } from './problems.ts';
 import { createRefusalLog } from './refusals.ts';
 import { byRole, type Route, route } from './route.ts';
-import { routes } from './routes/index.ts';
 import { securityHeaders } from './security-headers.ts';
-import type { Caller, Services } from './services.ts';
-import { attachWebSocket } from './websocket.ts';
+import { attachWebSocket, type WebSocketPorts } from './websocket.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,6 +26,14 @@ declare module 'fastify' {
 const BODY_LIMIT = 1_310_720;
 const OPEN = new Set(['/healthz', '/readyz', '/api/healthcheck']);
 
+export interface AppPorts extends NodeServerPorts, WebSocketPorts {
+  publicUrl: string;
+  version: string;
+  routes: readonly Route[];
+  audit: Pick<Audit, 'append'>;
+  log: Logger;
+}
+
 export interface Listener {
   app: FastifyInstance;
   /** Tells every socket to come back later, and closes them. */
@@ -32,10 +41,10 @@ export interface Listener {
 }
 
 /** One application for one listener: the TCP port, or the administration socket, whose callers are `local-admin`. */
-export async function createApp(services: Services, kind: 'tcp' | 'local'): Promise<Listener> {
-  const refusals = createRefusalLog(services);
+export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise<Listener> {
+  const refusals = createRefusalLog(ports);
   let api: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
-  const server = await createNodeServer(services, kind, (request, response) => api?.(request, response));
+  const server = await createNodeServer(ports, kind, (request, response) => api?.(request, response));
   const app = Fastify({
     bodyLimit: BODY_LIMIT,
     genReqId: () => randomUUID(),
@@ -56,7 +65,7 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
     },
   });
 
-  const headers = securityHeaders(services, 'api');
+  const headers = securityHeaders(ports.publicUrl, 'api');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(headers).header('x-request-id', request.id);
     if (OPEN.has(request.url.split('?')[0] ?? '')) return;
@@ -64,9 +73,9 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
       request.caller =
         kind === 'local'
           ? { principal: LOCAL_ADMIN, subject: undefined, address: 'local' }
-          : await authenticate(services, request.raw, false);
+          : await ports.authenticator.caller(request.raw, false);
       const definition = request.routeOptions.config as { route?: Route };
-      await authorize(services, request, definition.route, kind);
+      await authorize(ports, request, definition.route, kind);
     } catch (error) {
       const problem = toProblem(error);
       refusals.note(request, problem, error);
@@ -76,7 +85,7 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
     if (problem.code === 'internal')
-      services.log.error({ err: redactedError(error), requestId: request.id }, 'request failed');
+      ports.log.error({ err: redactedError(error), requestId: request.id }, 'request failed');
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((_request, reply) =>
@@ -98,7 +107,7 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
 
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async () => ({ status: 'ok' }));
-  app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(services.now()).toISOString() }));
+  app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(ports.now()).toISOString() }));
   // Sixty schemas: made when somebody asks.
   let document: ReturnType<typeof openApi> | undefined;
   const described = route({
@@ -108,27 +117,27 @@ export async function createApp(services: Services, kind: 'tcp' | 'local'): Prom
     responses: { 200: z.looseObject({ openapi: z.string() }) },
     authorize: byRole('me.read'),
     handle: async () => {
-      document ??= openApi(services.version);
+      document ??= openApi(ports.version, ports.routes);
       return document;
     },
   });
-  for (const definition of [described, ...routes]) {
+  for (const definition of [described, ...ports.routes]) {
     if (definition.localOnly && kind !== 'local') continue;
     app.route({
       method: definition.method,
       url: `/api${definition.path}`,
       config: { route: definition },
       ...(definition.bodyLimit !== undefined && { bodyLimit: definition.bodyLimit }),
-      handler: (request, reply) => answer(services, definition, request, reply),
+      handler: (request, reply) => answer(definition, request, reply),
     });
   }
-  const sockets = kind === 'tcp' ? attachWebSocket(services, server, refusals) : undefined;
+  const sockets = kind === 'tcp' ? attachWebSocket(ports, server, refusals) : undefined;
   await app.ready();
   return { app, closeSockets: () => sockets?.close() };
 }
 
 async function authorize(
-  services: Services,
+  { policy }: Pick<AppPorts, 'policy'>,
   request: FastifyRequest,
   definition: Route | undefined,
   kind: 'tcp' | 'local',
@@ -136,7 +145,7 @@ async function authorize(
   const { caller } = request;
   if (!caller) throw new HttpProblem('unauthenticated', 'sign in');
   // Before any look-up: who is inactive learns nothing.
-  const active = services.policy.decide(caller.principal, 'list', { kind: 'Server' });
+  const active = policy.decide(caller.principal, 'list', { kind: 'Server' });
   if (caller.principal.role === 'INACTIVE' || active.rule === 'inactive')
     throw new HttpProblem('forbidden', active.reason);
   if (!definition) return;
@@ -144,25 +153,23 @@ async function authorize(
   const query = definition.query ? definition.query.parse(request.query) : {};
   request.checkedQuery = query;
   const { question, found } = await definition.authorize({
-    services,
     caller,
     params: request.params as Record<string, string>,
     query: query as never,
     requestId: request.id,
     raw: request,
   });
-  const decision = services.policy.decide(caller.principal, question.action, question.resource, question.context);
+  const decision = policy.decide(caller.principal, question.action, question.resource, question.context);
   if (decision.effect === 'hide') throw new HttpProblem('not_found', NOT_FOUND);
   if (decision.effect === 'deny') throw new HttpProblem('forbidden', decision.reason);
   request.found = found;
 }
 
-async function answer(services: Services, definition: Route, request: FastifyRequest, reply: FastifyReply) {
+async function answer(definition: Route, request: FastifyRequest, reply: FastifyReply) {
   const { caller } = request;
   if (!caller) throw new HttpProblem('unauthenticated', 'sign in');
   const body = definition.body ? definition.body.parse(request.body ?? {}) : undefined;
   const result = await definition.handle({
-    services,
     caller,
     params: request.params as Record<string, string>,
     query: request.checkedQuery,

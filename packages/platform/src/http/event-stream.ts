@@ -1,14 +1,24 @@
 import { once } from 'node:events';
 import type { SessionEvent, SessionView } from '@onbehalf/resources';
 import type { FastifyReply } from 'fastify';
-import { stillAllowed, watchAccess } from '../policy/still-allowed.ts';
-import type { Caller, Services } from './services.ts';
+import type { Logger } from 'pino';
+import { type Policy, type Presence, stillAllowed, watchAccess } from '../policy/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import type { Caller } from './caller.ts';
 
 const COMMENT_MS = 15_000;
 
+export interface StreamPorts {
+  runtime: Pick<Runtime, 'follow'>;
+  policy: Policy;
+  presence: Presence;
+  log: Pick<Logger, 'warn'>;
+  now: () => number;
+}
+
 /** Writes events as server-sent events, `id` being `seq`, until `ends` says so, the client leaves or may not stay. */
 export async function streamEvents(
-  services: Services,
+  ports: StreamPorts,
   reply: FastifyReply,
   session: SessionView,
   after: number,
@@ -18,16 +28,17 @@ export async function streamEvents(
   const controller = new AbortController();
   const stop = () => controller.abort();
   const stopWatching = watchAccess(
-    services,
-    () => stillAllowed(services, caller, 'session.read', { kind: 'Session', owner: caller.principal }),
+    ports.policy,
+    () =>
+      stillAllowed(ports.presence, ports.policy, caller, 'session.read', { kind: 'Session', owner: caller.principal }),
     stop,
   );
   const { expiresAt, kind } = caller.principal.credential;
   // A turn's own stream ends with the turn; the log's would outlive its token. A cookie session renews itself.
   const left =
-    onlyTurn === undefined && kind !== 'session' && expiresAt !== undefined ? expiresAt - services.now() : undefined;
+    onlyTurn === undefined && kind !== 'session' && expiresAt !== undefined ? expiresAt - ports.now() : undefined;
   const expiry = left === undefined ? undefined : setTimeout(stop, Math.min(Math.max(left, 0), 2_147_483_647)).unref();
-  const events = services.runtime.follow(session, after, controller.signal);
+  const events = ports.runtime.follow(session, after, controller.signal);
   reply.hijack();
   const { raw } = reply;
   raw.writeHead(200, {
@@ -48,7 +59,7 @@ export async function streamEvents(
       if (ends(event)) break;
     }
   } catch {
-    services.log.warn({ session: session.id }, 'an event stream broke off');
+    ports.log.warn({ session: session.id }, 'an event stream broke off');
   } finally {
     clearInterval(alive);
     clearTimeout(expiry);

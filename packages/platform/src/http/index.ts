@@ -3,13 +3,9 @@
  * its body is read and before a socket opens. It may use every room of the platform; it holds no rule of its own beyond
  * the table of routes, and answers every error as a problem document that gives nothing away.
  */
-
-export { litellmBase, writeEnvironment } from '../control/environment.ts';
-export { createReconciler } from '../control/reconcile.ts';
-export { createPolicy } from '../policy/policy.ts';
-export { createTrustedIssuers } from '../policy/trusted-issuers.ts';
-export { createApp, type Listener } from './app.ts';
+export { type AppPorts, createApp, type Listener } from './app.ts';
+export { type AuthenticatePorts, createAuthenticator } from './authenticate.ts';
+export { loginPages } from './login-pages.ts';
 export { openApi } from './openapi.ts';
 export { PROBLEMS } from './problems.ts';
-export { routes } from './routes/index.ts';
-export type { Policy, Services } from './services.ts';
+export { createRoutes, type RoutePorts } from './routes/index.ts';

@@ -1,17 +1,27 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
 import { hostNames } from './host-names.ts';
-import { loginPages } from './login-pages.ts';
-import type { Services } from './services.ts';
 import { serveConsole } from './static-files.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
+/** Answers, or says that the request is somebody else's. */
+export type Page = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
+
+export interface NodeServerPorts {
+  publicUrl: string;
+  /** Asked in this order, before the console and the API. */
+  pages: readonly Page[];
+  /** Folder of the built console, if it is there. */
+  consoleDir: string | undefined;
+  log: Pick<Logger, 'error'>;
+}
+
 /** The listener itself: checks the host name, lets the issuer and the console answer, and hands the rest to the API. */
-export async function createNodeServer(services: Services, kind: 'tcp' | 'local', api: Handler): Promise<Server> {
-  const names = hostNames(services.config.publicUrl);
-  const login = loginPages(services);
+export async function createNodeServer(o: NodeServerPorts, kind: 'tcp' | 'local', api: Handler): Promise<Server> {
+  const names = hostNames(o.publicUrl);
   // The administration socket has no pages, so it need not list them.
-  const serveFile = kind === 'tcp' ? await serveConsole(services) : () => false;
+  const serveFile = kind === 'tcp' ? await serveConsole(o.consoleDir, o.publicUrl) : () => false;
   const server = createServer(
     { maxHeaderSize: 65_536, requestTimeout: 60_000, keepAliveTimeout: 75_000 },
     (request, response) => {
@@ -23,15 +33,14 @@ export async function createNodeServer(services: Services, kind: 'tcp' | 'local'
         return;
       }
       dispatch(request, response).catch(() => {
-        services.log.error({ path: request.url?.split('?')[0] }, 'request failed');
+        o.log.error({ path: request.url?.split('?')[0] }, 'request failed');
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end();
       });
     },
   );
   async function dispatch(request: IncomingMessage, response: ServerResponse) {
-    if (await services.identity.handle(request, response)) return;
-    if (await login(request, response)) return;
+    for (const page of o.pages) if (await page(request, response)) return;
     if (!serveFile(request, response)) api(request, response);
   }
   // What node cannot parse never reaches a route; it learns nothing but that.

@@ -1,10 +1,9 @@
 import { problem } from '@onbehalf/resources';
 import { z } from 'zod';
 import type { Route } from './route.ts';
-import { routes } from './routes/index.ts';
 
 /** OpenAPI 3.1, generated from the same table that the server routes by. */
-export function openApi(version: string) {
+export function openApi(version: string, routes: readonly Route[]) {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     if (route.localOnly) continue;

@@ -3,8 +3,11 @@ import type { DocumentError, Problem } from '@onbehalf/resources';
 import { TokenExchangeError } from '@onbehalf/token-exchange';
 import { z } from 'zod';
 import { AuditError } from '../audit/index.ts';
+import { ControlError } from '../control/index.ts';
 import { EgressError } from '../egress/index.ts';
+import { IssuerError } from '../issuer/index.ts';
 import { ModelError } from '../models/index.ts';
+import { PeopleError } from '../people/index.ts';
 import { RuntimeError } from '../runtime/index.ts';
 import { StoreError } from '../store/index.ts';
 import { VaultError } from '../vault/index.ts';
@@ -79,6 +82,12 @@ const RUNTIME: Partial<Record<RuntimeError['code'], ProblemCode>> = {
   shutting_down: 'shutting_down',
 };
 
+const PEOPLE: Partial<Record<(PeopleError | IssuerError)['code'], ProblemCode>> = {
+  user_not_found: 'not_found',
+  user_exists: 'already_exists',
+  client_exists: 'already_exists',
+};
+
 /** The one place where an error becomes an answer. What is not known here is `internal`, and says nothing. */
 export function toProblem(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error;
@@ -91,6 +100,10 @@ export function toProblem(error: unknown): HttpProblem {
     // Hidden and missing read the same.
     return new HttpProblem(code, code === 'not_found' ? NOT_FOUND : error.message);
   }
+  if (error instanceof ControlError)
+    return new HttpProblem(error.code, error.message, error.errors && { errors: error.errors });
+  if (error instanceof PeopleError || error instanceof IssuerError)
+    return new HttpProblem(PEOPLE[error.code] ?? 'invalid_request', error.message);
   if (error instanceof z.ZodError) return new HttpProblem('invalid_request', zodDetail(error));
   if (error instanceof StoreError) return storeProblem(error);
   if (error instanceof AuditError)

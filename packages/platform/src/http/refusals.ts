@@ -1,10 +1,19 @@
 import { AccessError } from '@onbehalf/access';
 import type { FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Audit } from '../audit/index.ts';
+import { refOf } from '../people/index.ts';
+import type { Caller } from './caller.ts';
 import type { HttpProblem } from './problems.ts';
-import { type Caller, refOf, type Services } from './services.ts';
 
 const PER_WINDOW = 50;
 const WINDOW_MS = 10_000;
+
+export interface RefusalPorts {
+  audit: Pick<Audit, 'append'>;
+  log: Pick<Logger, 'warn'>;
+  now: () => number;
+}
 
 export interface RefusalLog {
   note(
@@ -15,7 +24,7 @@ export interface RefusalLog {
 }
 
 /** Refusals are audit lines. A flood of them is counted, so that nobody fills the disk from outside. */
-export function createRefusalLog(services: Services): RefusalLog {
+export function createRefusalLog({ audit, log, now: clock }: RefusalPorts): RefusalLog {
   let windowStart = 0;
   let written = 0;
   let counted = 0;
@@ -24,7 +33,7 @@ export function createRefusalLog(services: Services): RefusalLog {
       if (problem.status !== 401 && problem.status !== 403 && problem.status !== 404) return;
       // Nothing was sent: an ordinary first visit.
       if (problem.status === 401 && !(error instanceof AccessError)) return;
-      const now = services.now();
+      const now = clock();
       if (now - windowStart > WINDOW_MS) [windowStart, written] = [now, 0];
       if (written >= PER_WINDOW) {
         counted++;
@@ -34,7 +43,7 @@ export function createRefusalLog(services: Services): RefusalLog {
       const omitted = counted;
       counted = 0;
       const principal = request.caller?.principal ?? (error instanceof AccessError ? error.principal : undefined);
-      services.audit
+      audit
         .append({
           type: 'refusal',
           phase: 'single',
@@ -51,7 +60,7 @@ export function createRefusalLog(services: Services): RefusalLog {
             ...(omitted > 0 && { omitted }),
           },
         })
-        .catch(() => services.log.warn({ requestId: request.id }, 'a refusal could not be audited'));
+        .catch(() => log.warn({ requestId: request.id }, 'a refusal could not be audited'));
     },
   };
 }

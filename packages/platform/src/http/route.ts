@@ -1,8 +1,8 @@
 import type { Action, DecisionContext, DecisionResource } from '@onbehalf/access';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Caller } from './caller.ts';
 import { HttpProblem, NOT_FOUND } from './problems.ts';
-import type { Caller, Services } from './services.ts';
 
 /** What the policy is asked before the body is read. */
 export interface Question {
@@ -12,7 +12,6 @@ export interface Question {
 }
 
 export interface RouteRequest<Body, Query, Subject> {
-  services: Services;
   caller: Caller;
   params: Record<string, string>;
   query: Query;

@@ -1,5 +1,3 @@
-import type { Services } from './services.ts';
-
 const SHARED = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
@@ -9,9 +7,9 @@ const SHARED = {
 };
 
 /** No inline script or style, no other host, no frame. The API's answers are never kept. */
-export function securityHeaders({ config }: Pick<Services, 'config'>, kind: 'api' | 'console'): Record<string, string> {
-  const secure = config.publicUrl.startsWith('https:');
-  const socket = config.publicUrl.replace(/^http/, 'ws');
+export function securityHeaders(publicUrl: string, kind: 'api' | 'console'): Record<string, string> {
+  const secure = publicUrl.startsWith('https:');
+  const socket = publicUrl.replace(/^http/, 'ws');
   return {
     ...SHARED,
     ...(secure && { 'strict-transport-security': 'max-age=31536000' }),

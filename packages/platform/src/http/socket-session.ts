@@ -2,14 +2,22 @@ import type { SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
-import { presentCaller, stillAllowed, watchAccess } from '../policy/still-allowed.ts';
-import { identityOf } from '../runtime/index.ts';
-import type { Stored } from '../store/index.ts';
-import { callerOfBearer } from './authenticate.ts';
+import { refOf } from '../people/index.ts';
+import { authorizeFor, type Presence, presentCaller, stillAllowed, watchAccess } from '../policy/index.ts';
+import { identityOf, type Runtime } from '../runtime/index.ts';
+import type { Registry, Stored } from '../store/index.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { Caller } from './caller.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
 import { toProblem } from './problems.ts';
-import { type Caller, refOf, type Services } from './services.ts';
-import { authorizeFor, turnInput } from './turn-input.ts';
+import { type TurnInputPorts, turnInput } from './turn-input.ts';
+
+export interface SocketPorts extends TurnInputPorts {
+  runtime: Runtime;
+  registry: Registry;
+  presence: Presence;
+  authenticator: Pick<Authenticator, 'bearer'>;
+}
 
 export interface SocketRequest {
   agent: Stored<'Agent'>;
@@ -51,7 +59,7 @@ const clientFrame = z.discriminatedUnion('type', [
 type ClientFrame = z.infer<typeof clientFrame>;
 
 /** One open socket: a conversation's events out, messages and commands in. */
-export function serveSocket(services: Services, socket: WebSocket, request: SocketRequest): void {
+export function serveSocket(ports: SocketPorts, socket: WebSocket, request: SocketRequest): void {
   let { caller } = request;
   let session = request.session;
   let following: AbortController | undefined;
@@ -73,13 +81,13 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
   };
 
   async function open(after: number) {
-    session ??= await services.runtime.sessions.create({
+    session ??= await ports.runtime.sessions.create({
       agent: identityOf(request.agent),
       owner: refOf(caller.principal),
       door: 'websocket',
     });
     const legacy = encoders.some((encoder) => encoder.snapshot);
-    const past = legacy ? await services.runtime.history(session.id) : [];
+    const past = legacy ? await ports.runtime.history(session.id) : [];
     for (const encoder of encoders) for (const frame of encoder.opened(session, past)) send(frame);
     follow(legacy ? (past.at(-1)?.seq ?? 0) : after);
   }
@@ -91,8 +99,8 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     const current = session;
     if (!current) return;
     (async () => {
-      const fresh = await services.runtime.sessions.get(current.id);
-      for await (const event of services.runtime.follow(fresh, after, controller.signal))
+      const fresh = await ports.runtime.sessions.get(current.id);
+      for await (const event of ports.runtime.follow(fresh, after, controller.signal))
         for (const encoder of encoders) for (const frame of encoder.event(event)) send(frame);
     })().catch((error: unknown) => {
       const problem = toProblem(error);
@@ -105,34 +113,34 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     switch (frame.type) {
       case 'WsClientPromptCommand':
       case 'message': {
-        const present = await presentCaller(services, caller);
+        const present = await presentCaller(ports.presence, caller);
         if (present === undefined) return leave();
         caller = present;
         const input = turnInput(
-          services,
+          ports,
           caller,
           session.id,
           { content: frame.content, source: frame.messageSource },
           { door: 'websocket', requestId: request.requestId },
         );
-        const posting = services.policy.decide(caller.principal, 'session.post', {
+        const posting = ports.policy.decide(caller.principal, 'session.post', {
           kind: 'Session',
           owner: session.owner,
         });
-        const agent = services.registry.byUid(request.agent.metadata.uid);
+        const agent = ports.registry.byUid(request.agent.metadata.uid);
         if (posting.effect !== 'allow' || agent?.kind !== 'Agent')
           return fail('forbidden', 'only its owner speaks in a session');
-        await services.runtime.start(input, agent as Stored<'Agent'>);
+        await ports.runtime.start(input, agent as Stored<'Agent'>);
         return;
       }
       case 'WsClientStopCommand':
       case 'stop':
         for (const encoder of encoders) if (encoder.stopping) send(encoder.stopping());
-        if ((await services.runtime.stop(session.id)) === undefined)
+        if ((await ports.runtime.stop(session.id)) === undefined)
           for (const encoder of encoders) if (encoder.idle) send(encoder.idle());
         return;
       case 'resume':
-        if (frame.after > (await services.runtime.sessions.get(session.id)).lastSeq)
+        if (frame.after > (await ports.runtime.sessions.get(session.id)).lastSeq)
           return fail('after_beyond_end', 'the session is not that long');
         return follow(frame.after);
       case 'auth':
@@ -143,14 +151,17 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
   }
 
   async function renew(token: string) {
-    const { principal, subject } = await callerOfBearer(services, SecretValue.of(token));
+    const { principal, subject } = await ports.authenticator.bearer(SecretValue.of(token));
     if (principal.issuer !== caller.principal.issuer || principal.subject !== caller.principal.subject) {
       socket.close(CLOSE_REVOKED, 'another principal');
       return;
     }
     caller = { ...caller, principal, subject };
     if (session && subject)
-      services.runtime.offer({ subject, authorize: authorizeFor(services, principal) }, { session: session.id });
+      ports.runtime.offer(
+        { subject, authorize: authorizeFor(ports.policy, principal, ports.now) },
+        { session: session.id },
+      );
     watchExpiry();
   }
 
@@ -160,7 +171,7 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
     const { expiresAt, kind } = caller.principal.credential;
     // A cookie session refreshes its token by itself; its end closes the socket as a revocation.
     if (expiresAt === undefined || kind === 'session') return;
-    const left = expiresAt - services.now();
+    const left = expiresAt - ports.now();
     const at = (ms: number, act: () => void) =>
       timers.add(setTimeout(act, Math.min(Math.max(ms, 0), 2_147_483_647)).unref());
     at(left - WARN_BEFORE_MS, () => {
@@ -177,8 +188,8 @@ export function serveSocket(services: Services, socket: WebSocket, request: Sock
 
   const ping = setInterval(() => socket.ping(), PING_MS);
   const stopWatching = watchAccess(
-    services,
-    () => stillAllowed(services, caller, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }),
+    ports.policy,
+    () => stillAllowed(ports.presence, ports.policy, caller, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }),
     leave,
   );
   socket.on('message', (data, binary) => {

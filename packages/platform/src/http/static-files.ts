@@ -3,7 +3,6 @@ import { readdir, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
 import { securityHeaders } from './security-headers.ts';
-import type { Services } from './services.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -21,9 +20,9 @@ const TYPES: Readonly<Record<string, string>> = {
  * no file is the application itself, which routes by address.
  */
 export async function serveConsole(
-  services: Services,
+  consoleDir: string | undefined,
+  publicUrl: string,
 ): Promise<(request: IncomingMessage, response: ServerResponse) => boolean> {
-  const { consoleDir } = services;
   const files = new Map<string, string>();
   if (consoleDir !== undefined)
     for (const entry of await readdir(consoleDir, { recursive: true, withFileTypes: true })) {
@@ -31,7 +30,7 @@ export async function serveConsole(
       if (entry.isFile()) files.set(`/ui/${relative(consoleDir, path).split(sep).join('/')}`, path);
     }
   const index = files.get('/ui/index.html');
-  const headers = Object.entries(securityHeaders(services, 'console'));
+  const headers = Object.entries(securityHeaders(publicUrl, 'console'));
 
   return (request, response) => {
     const path = (request.url ?? '/').split('?')[0] ?? '/';

@@ -2,18 +2,24 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { authenticate, findAgent } from './authenticate.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { Caller } from './caller.ts';
+import { findAgent } from './find-agent.ts';
 import { hostNames } from './host-names.ts';
 import { HttpProblem, NOT_FOUND, PROBLEMS, problemBody, toProblem } from './problems.ts';
 import type { RefusalLog } from './refusals.ts';
-import type { Caller, Services } from './services.ts';
-import { type SocketRequest, serveSocket } from './socket-session.ts';
+import { type SocketPorts, type SocketRequest, serveSocket } from './socket-session.ts';
 
 const MAX_FRAME = 1_048_576;
 const ADDRESS = /^\/api\/agents\/([a-z0-9.-]+)\/react$/;
 
+export interface WebSocketPorts extends SocketPorts {
+  publicUrl: string;
+  authenticator: Authenticator;
+}
+
 /** Decides about an upgrade before a socket exists: 401, 403 and 404 are answers to the upgrade itself. */
-export function attachWebSocket(services: Services, server: Server, refusals: RefusalLog) {
+export function attachWebSocket(ports: WebSocketPorts, server: Server, refusals: RefusalLog) {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_FRAME,
@@ -21,7 +27,7 @@ export function attachWebSocket(services: Services, server: Server, refusals: Re
     // The subprotocol only carries the token; none is spoken.
     handleProtocols: (protocols) => (protocols.has('bearer') ? 'bearer' : false),
   });
-  const names = hostNames(services.config.publicUrl);
+  const names = hostNames(ports.publicUrl);
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
     const id = randomUUID();
@@ -30,10 +36,10 @@ export function attachWebSocket(services: Services, server: Server, refusals: Re
       if (!names.has(request.headers.host ?? ''))
         throw new HttpProblem('misdirected', 'use the address that this server was started with');
       const url = targetOf(request.url);
-      caller = await authenticate(services, request, true);
-      const opened = await admit(services, caller, url);
+      caller = await ports.authenticator.caller(request, true);
+      const opened = await admit(ports, caller, url);
       sockets.handleUpgrade(request, socket, head, (ws) =>
-        serveSocket(services, ws, { ...opened, caller: caller as Caller, requestId: id }),
+        serveSocket(ports, ws, { ...opened, caller: caller as Caller, requestId: id }),
       );
     })().catch((error: unknown) => {
       const problem = toProblem(error);
@@ -59,20 +65,20 @@ function targetOf(raw = '/'): { pathname: string; searchParams: URLSearchParams 
 }
 
 async function admit(
-  services: Services,
+  ports: SocketPorts,
   caller: Caller,
   url: ReturnType<typeof targetOf>,
 ): Promise<Omit<SocketRequest, 'caller' | 'requestId'>> {
   if (caller.principal.role === 'INACTIVE') throw new HttpProblem('forbidden', 'the principal is not active');
   const address = ADDRESS.exec(url.pathname)?.[1];
-  const agent = address === undefined ? undefined : findAgent(services, address);
+  const agent = address === undefined ? undefined : findAgent(ports.registry, address);
   const hidden = new HttpProblem('not_found', NOT_FOUND);
   if (!agent) {
     // The same work, and so the same time, as for one that is hidden.
-    services.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: '' });
+    ports.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: '' });
     throw hidden;
   }
-  const decision = services.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: agent.metadata.uid });
+  const decision = ports.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: agent.metadata.uid });
   if (decision.effect === 'hide') throw hidden;
   if (decision.effect === 'deny') throw new HttpProblem('forbidden', decision.reason);
   const wanted = url.searchParams.get('session');
@@ -88,8 +94,8 @@ async function admit(
   if (!Number.isInteger(after) || after < 0)
     throw new HttpProblem('invalid_request', '`after` must be a number of an event');
   if (wanted === null) return { agent, session: undefined, frames, after };
-  const session = await services.runtime.sessions.get(wanted);
-  const allowed = services.policy.decide(caller.principal, 'session.read', { kind: 'Session', owner: session.owner });
+  const session = await ports.runtime.sessions.get(wanted);
+  const allowed = ports.policy.decide(caller.principal, 'session.read', { kind: 'Session', owner: session.owner });
   if (allowed.effect !== 'allow' || session.agent.uid !== agent.metadata.uid)
     throw new HttpProblem('not_found', NOT_FOUND);
   if (after > session.lastSeq) throw new HttpProblem('after_beyond_end', `this session ends at ${session.lastSeq}`);

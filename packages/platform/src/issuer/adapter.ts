@@ -1,10 +1,8 @@
-import { hash } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
 import { type Adapter, type AdapterPayload, errors } from 'oidc-provider';
+import { hashOf } from '../people/index.ts';
 import { type OidcRow, type Store, StoreError } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
-
-export const hashOf = (value: string): string => hash('sha256', value, 'base64url');
 
 /**
  * oidc-provider's rows: every id is hashed, every payload sealed to its row, because codes and refresh tokens are both.

@@ -2,12 +2,12 @@ import { hash, randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { JSONWebKeySet } from 'jose';
 import type { Audit } from '../audit/index.ts';
-import { IdentityError } from '../people/error.ts';
-import { localAdmin } from '../people/users.ts';
+import { localAdmin, type PrincipalName } from '../people/index.ts';
 import { type ClientRow, type Statement, type Store, StoreError } from '../store/index.ts';
-import { CLI, CONSOLE } from './provider.ts';
+import { CLI, CONSOLE } from './doors.ts';
+import { IssuerError } from './error.ts';
 import type { TokenClient } from './token-service/client-auth.ts';
-import type { ClientGrant, ClientInput, Clients, PrincipalName } from './types.ts';
+import type { ClientGrant, ClientInput, Clients } from './types.ts';
 
 const GRANTS: readonly ClientGrant[] = ['exchange', 'workload', 'introspect'];
 
@@ -38,9 +38,9 @@ export function createClients(o: { store: Store; audit: Audit; builtIn: TokenCli
       const keys =
         jwks === undefined || (jwks.keys.length > 0 && jwks.keys.every((key) => !('d' in key || 'k' in key)));
       if (!/^[A-Za-z0-9._-]{1,128}$/.test(id) || reserved.includes(id) || !keys)
-        throw new IdentityError('invalid_client', 'the id is not allowed, or the keys are not public ones');
+        throw new IssuerError('invalid_client', 'the id is not allowed, or the keys are not public ones');
       if (grants.length === 0 || !grants.every((grant) => GRANTS.includes(grant)))
-        throw new IdentityError('invalid_client', 'the grants are exchange, workload and introspect');
+        throw new IssuerError('invalid_client', 'the grants are exchange, workload and introspect');
       const secret = jwks === undefined ? randomBytes(32).toString('base64url') : undefined;
       const spec: Spec = { ...input, ...(secret && { secretHash: hash('sha256', secret, 'base64url') }) };
       const row = { id, spec: JSON.stringify(spec), secret_ref: null, created_at: now() };
@@ -49,7 +49,7 @@ export function createClients(o: { store: Store; audit: Audit; builtIn: TokenCli
         await commit({ query, expect: 1, conflict: 'client_exists' }, id, by, 'client added');
       } catch (error) {
         if (!(error instanceof StoreError && error.conflict === 'client_exists')) throw error;
-        throw new IdentityError('client_exists', 'there is a client of that id');
+        throw new IssuerError('client_exists', 'there is a client of that id');
       }
       return { id, ...(secret && { secret: SecretValue.of(secret) }) };
     },

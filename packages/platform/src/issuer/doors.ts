@@ -1,6 +1,10 @@
 import type { Door, IssuerConfig } from '@onbehalf/access';
 import { ALG, type SigningKeys } from './keys.ts';
 
+/** Built-in clients for people: first party, no secret. */
+export const CONSOLE = 'console';
+export const CLI = 'cli';
+
 /** One audience per door: a token for one is nothing at another. */
 export function doorAudiences(publicUrl: string): Readonly<Record<Door, string>> {
   return { api: `${publicUrl}/api`, a2a: `${publicUrl}/a2a`, openai: `${publicUrl}/v1`, mcp: `${publicUrl}/mcp` };

@@ -12,9 +12,9 @@ import {
   SignJWT,
 } from 'jose';
 import type { Audit } from '../audit/index.ts';
+import type { PrincipalName } from '../people/index.ts';
 import { type Store, StoreError } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
-import type { PrincipalName } from './types.ts';
 
 /** JWS algorithm of everything that is signed here: every library has it. */
 export const ALG = 'ES256';

@@ -7,19 +7,17 @@ import {
   type KoaContextWithOIDC,
   Provider,
 } from 'oidc-provider';
+import { hashOf } from '../people/index.ts';
 import type { Store } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
-import { adapterFactory, hashOf } from './adapter.ts';
-import { doorAudiences } from './doors.ts';
+import { adapterFactory } from './adapter.ts';
+import { CLI, CONSOLE, doorAudiences } from './doors.ts';
 import { ALG, type SigningKeys } from './keys.ts';
 import { errorPage, logoutPage, signedOutPage } from './pages/pages.ts';
 
 /** Seconds. */
 export const ACCESS_TOKEN_LIFE = 600;
 const DAY = 86_400;
-
-export const CONSOLE = 'console';
-export const CLI = 'cli';
 
 export interface ProviderOptions {
   issuer: string;

@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { IdentityError } from '../people/error.ts';
+import { readBody } from '../limits/index.ts';
+import { IssuerError } from './error.ts';
 
 /** A request as its bytes: the same whether it came over a socket or from this process. */
 export interface WireRequest {
@@ -30,19 +31,6 @@ export function json(status: number, body: unknown, headers: WireResponse['heade
 }
 
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? '';
-
-/** Undefined when it is longer than `limit` bytes; then nothing more is read. */
-export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > limit) return undefined;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
-}
 
 /** Undefined when the body is longer than `limit`. */
 export async function toWire(request: IncomingMessage, limit: number): Promise<WireRequest | undefined> {
@@ -100,7 +88,7 @@ export function runHandler(
 
 /**
  * A `fetch` for our own endpoints. What goes in is turned into the bytes that a socket would carry, and is answered by
- * the same code; nothing else can be reached through it. @throws IdentityError `not_ours`
+ * the same code; nothing else can be reached through it. @throws IssuerError `not_ours`
  */
 export function localFetch(
   publicUrl: string,
@@ -111,7 +99,7 @@ export function localFetch(
     const request = new Request(input, init);
     request.signal.throwIfAborted();
     const url = new URL(request.url);
-    if (url.origin !== origin) throw new IdentityError('not_ours', 'the address is of another server');
+    if (url.origin !== origin) throw new IssuerError('not_ours', 'the address is of another server');
     const wire = {
       method: request.method,
       url: url.pathname + url.search,
@@ -119,7 +107,7 @@ export function localFetch(
       body: Buffer.from(await request.arrayBuffer()),
     };
     const response = await respond(wire);
-    if (response === undefined) throw new IdentityError('not_ours', 'the address is not of the issuer');
+    if (response === undefined) throw new IssuerError('not_ours', 'the address is not of the issuer');
     const headers = Object.entries(response.headers).flatMap(([name, value]): [string, string][] =>
       [value].flat().map((one) => [name, one]),
     );

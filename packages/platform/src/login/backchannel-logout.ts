@@ -1,12 +1,8 @@
 import { AccessError, type IssuerConfig, type LogoutToken, type Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { Audit } from '../audit/index.ts';
-import { denial, notBefore, sidUntil } from '../issuer/revocation.ts';
-import { TokenError } from '../issuer/token-service/errors.ts';
-import { parseForm } from '../issuer/token-service/form.ts';
-import { json, type WireRequest, type WireResponse } from '../issuer/wire.ts';
-import { useOnce } from '../people/used-assertions.ts';
-import { type Store, StoreError } from '../store/index.ts';
+import { denial, notBefore, replayOf, sidUntil, useOnce } from '../people/index.ts';
+import type { Store } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 import { loginRows } from './session-rows.ts';
 
@@ -21,8 +17,6 @@ export interface BackchannelOptions {
   vault: Vault;
   audit: Audit;
   verifier: Verifier;
-  /** By the name of its TrustedIssuer; the embedded issuer is none of them. */
-  issuer(name: string): IssuerConfig | undefined;
   now: () => number;
 }
 
@@ -65,25 +59,24 @@ export function createBackchannelLogout(o: BackchannelOptions) {
     });
   }
 
-  return async (request: WireRequest): Promise<WireResponse> => {
-    const config = o.issuer(BACKCHANNEL.exec(request.url)?.[1] ?? '');
-    if (config === undefined) return refused(404, 'there is no such issuer');
+  /** The answer to a logout token that was posted for this issuer. */
+  return async (config: IssuerConfig, form: ReadonlyMap<string, string>): Promise<{ status: number; body: object }> => {
+    const token = form.get('logout_token');
+    if (token === undefined) return refused('logout_token is missing');
     try {
-      const token = parseForm(request).get('logout_token');
-      if (token === undefined) return refused(400, 'logout_token is missing');
       const logout = await o.verifier.verifyLogoutToken(SecretValue.of(token), config.issuer);
       await end(logout, config);
-      return json(200, {});
+      return { status: 200, body: {} };
     } catch (error) {
-      if (error instanceof AccessError) return refused(400, `${error.message} (${error.code})`);
-      if (error instanceof TokenError) return refused(400, error.message);
-      const replayed = error instanceof StoreError && error.conflict?.startsWith('replayed') === true;
-      if (replayed) return refused(400, 'the logout token was used before');
+      if (error instanceof AccessError) return refused(`${error.message} (${error.code})`);
+      if (replayOf(error) !== undefined) return refused('the logout token was used before');
       throw error;
     }
   };
 }
 
 /** Section 2.8. */
-const refused = (status: number, description: string): WireResponse =>
-  json(status, { error: 'invalid_request', error_description: description });
+const refused = (description: string) => ({
+  status: 400,
+  body: { error: 'invalid_request', error_description: description },
+});

@@ -1,13 +1,13 @@
 import { AccessError, type Principal, type Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import { authenticateClient } from '@onbehalf/token-exchange';
 import * as oauth from 'oauth4webapi';
 import type { Egress } from '../egress/index.ts';
-import type { LoginIssuer, PrincipalName } from '../issuer/types.ts';
-import { IdentityError } from '../people/error.ts';
+import type { PrincipalName } from '../people/index.ts';
 import { VaultError } from '../vault/index.ts';
+import { LoginError } from './error.ts';
 import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
 import type { BegunSignIn, LoginSource, Renewed, SignedIn } from './source.ts';
+import type { LoginIssuer } from './types.ts';
 
 const METADATA_LIFE = 600_000;
 const LIMITS = { totalMs: 10_000, maxBytes: 262_144 };
@@ -34,7 +34,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
   const { issuer, name } = login;
   const callback = `/login/callback/${name}`;
   const redirectUri = `${o.publicUrl}${callback}`;
-  const client: oauth.Client = { client_id: login.client.id };
+  const client: oauth.Client = { client_id: login.clientId };
   const sent = {
     [oauth.customFetch]: (url: string, { body, signal, ...init }: Sent) =>
       o.egress.fetch(url, { ...init, ...(signal && { signal }), ...(body && { body }), limits: LIMITS }),
@@ -44,8 +44,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
   const credential =
     (endpoint = ''): oauth.ClientAuth =>
     async (_server, _client, body, headers) => {
-      const at = { issuer, endpoint };
-      await authenticateClient(login.client, at, body, headers, AbortSignal.timeout(LIMITS.totalMs));
+      await login.authenticate(endpoint, body, headers, AbortSignal.timeout(LIMITS.totalMs));
     };
   let metadata: { value: Promise<oauth.AuthorizationServer>; until: number } | undefined;
 
@@ -75,7 +74,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
           throw unavailable(`an endpoint of ${name} is not on https`);
       return found;
     } catch (error) {
-      if (error instanceof IdentityError) throw error;
+      if (error instanceof LoginError) throw error;
       throw unavailable(`the metadata of ${name} cannot be read`);
     }
   }
@@ -220,8 +219,8 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
   };
 }
 
-const unavailable = (why: string) => new IdentityError('login_unavailable', why);
-const unusable = (why: string) => new IdentityError('login_unusable', why);
+const unavailable = (why: string) => new LoginError('login_unavailable', why);
+const unusable = (why: string) => new LoginError('login_unusable', why);
 
 /** The two tokens of one answer speak of two people. */
 class Mismatch extends Error {}
@@ -254,7 +253,7 @@ const isJwt = (token: string) => /^eyJ[^.]*\.[^.]*\.[^.]*$/.test(token);
 function isOver(error: unknown): boolean {
   if (error instanceof oauth.ResponseBodyError) return error.error === 'invalid_grant';
   if (error instanceof AccessError) return error.code !== 'keys_unavailable';
-  return error instanceof Mismatch || (error instanceof IdentityError && error.code === 'login_unusable');
+  return error instanceof Mismatch || (error instanceof LoginError && error.code === 'login_unusable');
 }
 
 /** HTML, a page of an error, something cut off: no answer of a provider at all. */
@@ -265,18 +264,15 @@ const NO_ANSWER: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /** What the person is told. The library's errors hold the answer: none of it goes on. */
-function loginError(error: unknown, name: string): IdentityError {
-  if (error instanceof IdentityError) return error;
+function loginError(error: unknown, name: string): LoginError {
+  if (error instanceof LoginError) return error;
   if (error instanceof oauth.AuthorizationResponseError)
-    return new IdentityError(
-      error.error === 'access_denied' ? 'login_refused' : 'login_failed',
-      refusalOf(error, name),
-    );
+    return new LoginError(error.error === 'access_denied' ? 'login_refused' : 'login_failed', refusalOf(error, name));
   if (error instanceof oauth.ResponseBodyError)
-    return new IdentityError('login_failed', `${name} refused the code: ${printable(error.error)}`);
+    return new LoginError('login_failed', `${name} refused the code: ${printable(error.error)}`);
   // It was ended between the code and its answer, at the issuer or here.
   if (error instanceof AccessError && error.code === 'token_revoked')
-    return new IdentityError('login_failed', `this sign-in at ${name} has ended already`);
+    return new LoginError('login_failed', `this sign-in at ${name} has ended already`);
   if (error instanceof AccessError && error.code === 'keys_unavailable')
     return unavailable(`the keys of ${name} cannot be had`);
   if (error instanceof AccessError && error.code === 'audience_mismatch')
@@ -289,7 +285,7 @@ function loginError(error: unknown, name: string): IdentityError {
   if (error instanceof VaultError) return unavailable(`the client secret of ${name} cannot be used (${error.code})`);
   const answered = error instanceof oauth.OperationProcessingError && !NO_ANSWER.has(error.code);
   if (answered || error instanceof oauth.UnsupportedOperationError)
-    return new IdentityError('login_failed', `the answer of ${name} is not to this sign-in`);
+    return new LoginError('login_failed', `the answer of ${name} is not to this sign-in`);
   return unavailable(`${name} did not answer as expected`);
 }
 

@@ -1,13 +1,9 @@
 import { hash, randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
-import { hashOf } from '../issuer/adapter.ts';
-import { denial } from '../issuer/revocation.ts';
-import { errorAnswer, TokenError } from '../issuer/token-service/errors.ts';
-import { type Form, parseForm, required } from '../issuer/token-service/form.ts';
-import { json, type WireRequest, type WireResponse } from '../issuer/wire.ts';
-import { IdentityError } from '../people/error.ts';
+import { denial, hashOf } from '../people/index.ts';
 import { type Store, StoreError, type TicketRow } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
+import { LoginError } from './error.ts';
 import { IDLE, type Logins, newLogin } from './logins.ts';
 import { claimsOf, type Ending, type Login, REFRESHED_ELSEWHERE } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
@@ -34,14 +30,37 @@ interface Code {
   redirectUri: string;
 }
 
+type Form = ReadonlyMap<string, string>;
+
+interface Answer {
+  status: number;
+  body: object;
+}
+
+/** RFC 6749 section 5.2. */
+class Refusal extends Error {
+  readonly error: 'invalid_request' | 'invalid_grant' | 'invalid_client' | 'unsupported_grant_type';
+
+  constructor(error: Refusal['error'], says: string) {
+    super(says);
+    this.error = error;
+  }
+}
+
+function required(form: Form, name: string): string {
+  const value = form.get(name);
+  if (value === undefined) throw new Refusal('invalid_request', `${name} is missing`);
+  return value;
+}
+
 export interface NativeLogins {
   /** Where the browser goes with a code for this login. */
   issue(signedIn: SignedIn, request: NativeRequest): Promise<string>;
-  /** Answers `/login/cli/token` and `/login/cli/revoke`. */
-  respond(request: WireRequest): Promise<WireResponse>;
+  /** Answers the forms of `/login/cli/token` and `/login/cli/revoke`. */
+  respond(endpoint: 'token' | 'revoke', form: Form): Promise<Answer>;
 }
 
-/** @throws IdentityError `login_failed` */
+/** @throws LoginError `login_failed` */
 export function nativeRequest(query: URLSearchParams): NativeRequest {
   const redirectUri = query.get('redirect_uri') ?? '';
   const state = query.get('state') ?? '';
@@ -53,13 +72,13 @@ export function nativeRequest(query: URLSearchParams): NativeRequest {
     query.get('code_challenge_method') === 'S256' &&
     /^[\w-]{43}$/.test(challenge) &&
     /^[\w-]{16,200}$/.test(state);
-  if (!good) throw new IdentityError('login_failed', 'the command line asks for a sign-in in a form that is not known');
+  if (!good) throw new LoginError('login_failed', 'the command line asks for a sign-in in a form that is not known');
   return { redirectUri, state, challenge };
 }
 
 /** Where the browser goes when there is no login: the command line is told, and says why. */
 export function refusedNative({ redirectUri, state }: NativeRequest, error: unknown): string {
-  const known = error instanceof IdentityError;
+  const known = error instanceof LoginError;
   const code = known && error.code === 'login_refused' ? 'access_denied' : 'server_error';
   const why = known ? error.message : 'the sign-in was not completed';
   return `${redirectUri}?${new URLSearchParams({ error: code, error_description: why, state })}`;
@@ -84,14 +103,14 @@ export function createNativeLogins(o: {
   const hashOfId = (id: string) => hashOf(`cli ${id}`);
   // Nor the hash of a ticket.
   const hashOfCode = (code: string) => hashOf(`code ${code}`);
-  const invalid = (check: string, says: string) => new TokenError('invalid_grant', check, says);
+  const invalid = (says: string) => new Refusal('invalid_grant', says);
 
   async function redeem(form: Form): Promise<{ login: Login; refreshToken: string }> {
     const code = hashOfCode(required(form, 'code'));
     const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
     const [row] = await store.read<TicketRow>(select.compile());
     const kept = row && openCode(row.payload);
-    if (kept === undefined) throw invalid('code_known', 'the code is not known');
+    if (kept === undefined) throw invalid('the code is not known');
     const once = builder.updateTable('tickets').set({ used_at: now() }).where('hash', '=', code);
     const use = once.where('used_at', 'is', null).where('expires_at', '>', now());
     try {
@@ -101,13 +120,13 @@ export function createNativeLogins(o: {
       // RFC 6749 section 4.1.2: whoever was first may have been the thief.
       const login = await rows.find(hashOfId(kept.id));
       if (login !== undefined) await stop(login, 'its code was used twice, or late');
-      throw invalid('code_once', 'the code was used before, or is too old');
+      throw invalid('the code was used before, or is too old');
     }
     const proof = hash('sha256', required(form, 'code_verifier'), 'base64url');
     const login = await fresh(hashOfId(kept.id));
     if (login === undefined || !same(proof, kept.challenge) || form.get('redirect_uri') !== kept.redirectUri) {
       if (login !== undefined) await stop(login, 'its code was not for who used it');
-      throw invalid('code_of_client', 'the code is for another request');
+      throw invalid('the code is for another request');
     }
     // It was kept for no longer than the code.
     await rows.replace(login, login.tokens, now() + IDLE);
@@ -120,12 +139,12 @@ export function createNativeLogins(o: {
     for (;;) {
       const login = await fresh(hashOfId(id));
       const { handle } = login?.tokens ?? {};
-      if (login === undefined || handle === undefined) throw invalid('login_lives', 'the sign-in has ended');
+      if (login === undefined || handle === undefined) throw invalid('the sign-in has ended');
       if (same(presented, handle.previous) && now() - handle.rotatedAt < GRACE)
         return { login, refreshToken: `${id}.${handle.current}` };
       if (!same(presented, handle.current)) {
         await stop(login, 'a refresh token was used again');
-        throw invalid('handle_once', 'the refresh token was used before: the sign-in has ended');
+        throw invalid('the refresh token was used before: the sign-in has ended');
       }
       const next = { current: random(), previous: handle.current, rotatedAt: now() };
       try {
@@ -138,21 +157,23 @@ export function createNativeLogins(o: {
     }
   }
 
-  async function token(form: Form): Promise<WireResponse> {
+  async function token(form: Form): Promise<Answer> {
     const grant = required(form, 'grant_type');
-    if (form.get('client_id') !== 'cli')
-      throw new TokenError('invalid_client', 'client_known', 'the client is not known');
+    if (form.get('client_id') !== 'cli') throw new Refusal('invalid_client', 'the client is not known');
     if (grant !== 'authorization_code' && grant !== 'refresh_token')
-      throw new TokenError('unsupported_grant_type', 'grant_known', 'the grant is not one of this endpoint');
+      throw new Refusal('unsupported_grant_type', 'the grant is not one of this endpoint');
     const { login, refreshToken } =
       grant === 'refresh_token' ? await refresh(required(form, 'refresh_token')) : await redeem(form);
     const { accessToken, expiresAt } = login.tokens;
-    return json(200, {
-      access_token: accessToken,
-      token_type: 'Bearer',
-      expires_in: Math.floor((expiresAt - now()) / 1000),
-      refresh_token: refreshToken,
-    });
+    return {
+      status: 200,
+      body: {
+        access_token: accessToken,
+        token_type: 'Bearer',
+        expires_in: Math.floor((expiresAt - now()) / 1000),
+        refresh_token: refreshToken,
+      },
+    };
   }
 
   /** The access token is with the command line: it is refused from now on, and what was exchanged for it is dropped. */
@@ -172,11 +193,11 @@ export function createNativeLogins(o: {
   }
 
   /** RFC 7009 section 2.2: also of a token that nobody knows. */
-  async function revoke(form: Form): Promise<WireResponse> {
+  async function revoke(form: Form): Promise<Answer> {
     const [id = ''] = required(form, 'token').split('.', 1);
     const login = await rows.find(hashOfId(id));
     if (login !== undefined) await stop(login, 'asked for');
-    return json(200, {});
+    return { status: 200, body: {} };
   }
 
   function openCode(payload: string): Code | undefined {
@@ -201,13 +222,13 @@ export function createNativeLogins(o: {
       await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
       return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
     },
-    async respond(request) {
+    async respond(endpoint, form) {
       try {
-        const form = parseForm(request);
-        return await (request.url === '/login/cli/revoke' ? revoke(form) : token(form));
+        return await (endpoint === 'revoke' ? revoke(form) : token(form));
       } catch (error) {
-        if (error instanceof TokenError) return errorAnswer(error, false);
-        throw error;
+        if (!(error instanceof Refusal)) throw error;
+        const status = error.error === 'invalid_client' ? 401 : 400;
+        return { status, body: { error: error.error, error_description: error.message } };
       }
     },
   };

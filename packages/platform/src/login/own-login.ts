@@ -1,12 +1,14 @@
 import { hash } from 'node:crypto';
 import type { Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import { CONSOLE } from '../issuer/provider.ts';
-import { IdentityError } from '../people/error.ts';
+import { LoginError } from './error.ts';
 import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
 import type { LoginSource } from './source.ts';
 
 type Redeemed = { tokens: LoginTokens } | { failed: 'ended' | 'unavailable' };
+
+/** Our client there: first party, no secret. */
+const CONSOLE = 'console';
 
 /** Sign-in at the embedded issuer, as its client `console`. */
 export function ownLogin(o: {
@@ -56,7 +58,7 @@ export function ownLogin(o: {
       return `${issuer}/oidc/auth?${query}`;
     },
     async redeem({ searchParams: query }, { state, verifier }) {
-      const failed = (why: string) => new IdentityError('login_failed', why);
+      const failed = (why: string) => new LoginError('login_failed', why);
       // RFC 6749 section 10.12, RFC 9207 section 2.4
       if (query.get('state') !== state) throw failed('the answer is not to this sign-in');
       if (query.get('iss') !== issuer) throw failed('the answer is of another issuer');

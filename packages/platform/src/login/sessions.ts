@@ -1,18 +1,18 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { AccessError, type Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import { type SubjectSource, TokenExchangeError } from '@onbehalf/token-exchange';
-import { hashOf } from '../issuer/adapter.ts';
-import { cookieOf, localPath } from '../issuer/pages/browser.ts';
-import { ACCESS_TOKEN } from '../issuer/token-service/subject.ts';
-import type { LoginSession, LoginSessions } from '../issuer/types.ts';
-import { IdentityError } from '../people/error.ts';
+import type { SubjectSource } from '@onbehalf/token-exchange';
+import { cookieOf, localPath } from '../limits/index.ts';
+import { hashOf } from '../people/index.ts';
 import type { Vault } from '../vault/index.ts';
+import { LoginError } from './error.ts';
 import { type Logins, newLogin } from './logins.ts';
 import { type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
 import { claimsOf, type LoginTokens } from './session-rows.ts';
 import type { BegunSignIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
+import { ACCESS_TOKEN } from './subjects.ts';
+import type { LoginSession, LoginSessions } from './types.ts';
 
 const SIGN_IN_LIFE = 600_000;
 
@@ -23,6 +23,8 @@ export interface SessionsOptions {
   logins: Logins;
   native: NativeLogins;
   sources: LoginSources;
+  /** What a subject that has run out is refused with, in the words of whoever exchanges it. */
+  over(why: string): Error;
   now: () => number;
 }
 
@@ -61,7 +63,7 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
       async current(signal) {
         signal?.throwIfAborted();
         const found = await verified(idHash).catch(noLogin);
-        if (found === undefined) throw new TokenExchangeError('user_token_required', 'the sign-in has ended');
+        if (found === undefined) throw o.over('the sign-in has ended');
         const { accessToken, expiresAt } = found.login.tokens;
         return { token: SecretValue.of(accessToken), tokenType: ACCESS_TOKEN, expiresAt };
       },
@@ -84,7 +86,7 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
 
   async function start(to: Pick<SignIn, 'returnTo' | 'native'>, issuer: string | undefined) {
     const source = sources.named(issuer);
-    if (source === undefined) throw new IdentityError('login_failed', 'nobody signs in at an issuer of that name');
+    if (source === undefined) throw new LoginError('login_failed', 'nobody signs in at an issuer of that name');
     const random = () => randomBytes(32).toString('base64url');
     const begun: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
     const signIn: SignIn = { ...begun, ...to, source: source.name, expiresAt: now() + SIGN_IN_LIFE };
@@ -99,7 +101,7 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
     begin: (returnTo, issuer) => start({ returnTo: localPath(returnTo) }, issuer),
     beginNative: async (query) => start({ returnTo: '/ui/', native: nativeRequest(query) }, query.get('issuer') ?? ''),
     async callback(address, cookies) {
-      const failed = (why: string) => new IdentityError('login_failed', why);
+      const failed = (why: string) => new LoginError('login_failed', why);
       const sealed = cookieOf(cookies, signInCookie);
       if (sealed === undefined) throw failed('this sign-in was not begun in this browser');
       const signIn = openSignIn(sealed);
@@ -119,7 +121,7 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
         if (signedIn.tokens.opaque !== undefined) {
           await source.end(signedIn.tokens);
           const why = `${source.name} answers with opaque access tokens, which the command line cannot use here`;
-          return { setCookie: [begun], location: refusedNative(request, new IdentityError('login_unusable', why)) };
+          return { setCookie: [begun], location: refusedNative(request, new LoginError('login_unusable', why)) };
         }
         const location = await native.issue(signedIn, request);
         return { setCookie: [begun], location, ...about(signedIn.tokens) };

@@ -1,5 +1,5 @@
 import type { Principal } from '@onbehalf/access';
-import type { PrincipalName } from '../issuer/types.ts';
+import type { PrincipalName } from '../people/index.ts';
 import type { LoginTokens } from './session-rows.ts';
 
 /** What is kept, sealed in a cookie, from the request to its answer. */
@@ -32,9 +32,9 @@ export interface LoginSource {
   readonly issuer: string;
   /** The path that the browser comes back to. One for each issuer, so that none can answer for another (RFC 9700 section 4.4.2.2). */
   readonly callback: string;
-  /** The address of the authorization request. @throws IdentityError `login_unavailable` */
+  /** The address of the authorization request. @throws LoginError `login_unavailable` */
   authorize(begun: BegunSignIn): Promise<string>;
-  /** @throws IdentityError `login_failed`, `login_refused`, `login_unavailable`, `login_unusable` */
+  /** @throws LoginError `login_failed`, `login_refused`, `login_unavailable`, `login_unusable` */
   redeem(answer: URL, begun: BegunSignIn): Promise<SignedIn>;
   renew(tokens: LoginTokens): Promise<Renewed>;
   /** Who they stand for at this moment. @throws AccessError */

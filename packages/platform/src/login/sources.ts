@@ -1,6 +1,6 @@
-import type { LoginIssuer } from '../issuer/types.ts';
 import { type ForeignLoginOptions, foreignLogin } from './foreign-login.ts';
 import type { LoginSource } from './source.ts';
+import type { LoginIssuer } from './types.ts';
 
 export interface LoginSources {
   /** By the name of its TrustedIssuer, or by the issuer itself; the embedded one where nothing is said. */

@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { AccessError, type IssuerConfig, legacyIssuer, type Principal } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { type SubjectSource, type SubjectToken, TokenExchangeError } from '@onbehalf/token-exchange';
+import type { SubjectSource, SubjectToken } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
-import type { SigningKeys } from '../issuer/keys.ts';
-import { ACCESS_TOKEN, JWT } from '../issuer/token-service/subject.ts';
 
 const MINTED_LIFE = 300_000;
 const MINT_AGAIN_BELOW = 60_000;
 
-const over = () => new TokenExchangeError('user_token_required', 'the token of the user has ended');
+/** RFC 8693 section 3. */
+export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+
+const ENDED = 'the token of the user has ended';
 
 /**
  * The token that was presented, for as long as it would be accepted. Nobody renews it here: its holder brings another
@@ -18,7 +20,11 @@ const over = () => new TokenExchangeError('user_token_required', 'the token of t
 export function subjectOfBearer(
   principal: Principal,
   token: SecretValue,
-  { now, verify }: { now: () => number; verify: (token: SecretValue) => Promise<unknown> },
+  {
+    now,
+    verify,
+    over,
+  }: { now: () => number; verify: (token: SecretValue) => Promise<unknown>; over: (why: string) => Error },
 ): SubjectSource {
   const { expiresAt, sid } = principal.credential;
   return {
@@ -27,9 +33,9 @@ export function subjectOfBearer(
     ...(sid !== undefined && { loginSession: sid }),
     async current(signal) {
       signal?.throwIfAborted();
-      if (expiresAt !== undefined && expiresAt <= now()) throw over();
+      if (expiresAt !== undefined && expiresAt <= now()) throw over(ENDED);
       await verify(token).catch((error: unknown) => {
-        throw error instanceof AccessError ? over() : error;
+        throw error instanceof AccessError ? over(ENDED) : error;
       });
       return { token, tokenType: ACCESS_TOKEN, expiresAt };
     },
@@ -44,7 +50,8 @@ export function subjectOfLegacy(
   principal: Principal,
   o: {
     issuer: string;
-    keys: SigningKeys;
+    signSubject(claims: Record<string, unknown>): Promise<SecretValue>;
+    over(why: string): Error;
     audit: Audit;
     trusted: () => readonly IssuerConfig[];
     now: () => number;
@@ -61,7 +68,7 @@ export function subjectOfLegacy(
 
   async function mint(expiresAt: number): Promise<SubjectToken> {
     const jti = randomUUID();
-    const token = await o.keys.sign('subject+jwt', {
+    const token = await o.signSubject({
       iss: o.issuer,
       aud: o.issuer,
       sub: `${issuer}:${subject}`,
@@ -86,7 +93,7 @@ export function subjectOfLegacy(
     async current(signal) {
       signal?.throwIfAborted();
       const at = o.now();
-      if (end <= at) throw over();
+      if (end <= at) throw o.over(ENDED);
       if (minted === undefined || at >= renewAt) {
         const expiresAt = Math.min(at + MINTED_LIFE, end);
         renewAt = expiresAt === end ? end : expiresAt - MINT_AGAIN_BELOW;

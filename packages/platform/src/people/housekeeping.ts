@@ -1,5 +1,5 @@
 import type { Store } from '../store/index.ts';
-import { denyKey } from './principals.ts';
+import { denyKey } from './deny-list.ts';
 
 const EVERY = 60_000;
 

@@ -1,29 +1,7 @@
 import { AccessError, isRole, type Principal, type PrincipalLookup, type PrincipalRecord } from '@onbehalf/access';
-import type { PrincipalName, Principals } from '../issuer/types.ts';
 import type { PrincipalRow, Store } from '../store/index.ts';
-
-export interface PrincipalView extends Principals {
-  /** Resolves when the view holds at least this revision of the change log. */
-  settled(revision: number): Promise<void>;
-  /** Whether anybody of this issuer is known. */
-  has(issuer: string): boolean;
-  close(): void;
-}
-
-const SEPARATOR = ' ';
-
-/** Keys in the change log: an issuer holds no space. */
-export const principalKey = (issuer: string, subject: string): string => `${issuer}${SEPARATOR}${subject}`;
-/** `claim` is `jti` or `sid`, or `sid<SECONDS`: then what was issued before that moment. */
-export const denyKey = (issuer: string, claim: string, value: string): string => `${issuer} ${claim} ${value}`;
-
-/** What a key denies, and of which age: seconds since the epoch. */
-export function deniedBy(key: string): { issuer: string; claim: string; value: string; before: number } {
-  const [issuer = '', named = ''] = key.split(SEPARATOR, 2);
-  const [claim = '', before] = named.split('<');
-  const value = key.slice(issuer.length + named.length + 2);
-  return { issuer, claim, value, before: before === undefined ? Number.POSITIVE_INFINITY : Number(before) };
-}
+import { deniedBy, denyKey, principalKey, SEPARATOR } from './deny-list.ts';
+import type { PrincipalName, Principals } from './types.ts';
 
 /**
  * Whether somebody whose token was verified at `since` (milliseconds since the epoch) may still enter, as they are known
@@ -41,7 +19,7 @@ export function mayStillEnter(principals: PrincipalLookup, principal: Principal,
 }
 
 /** Principals and the deny list in memory, following the change log, so that every verification can ask them. */
-export async function followPrincipals(store: Store): Promise<PrincipalView> {
+export async function followPrincipals(store: Store): Promise<Principals> {
   const records = new Map<string, PrincipalRecord>();
   /** Issuer, claim and value to the moments before which they are denied. */
   const denied = new Map<string, Set<number>>();

@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { Principal, PrincipalLookup } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { SubjectSource } from '@onbehalf/token-exchange';
-import { hashOf } from '../issuer/adapter.ts';
-import type { LoginSession, Tickets } from '../issuer/types.ts';
 import { type Store, StoreError, type TicketRow } from '../store/index.ts';
+import { hashOf } from './hash-of.ts';
 import { mayStillEnter } from './principals.ts';
+import type { Ticket, Tickets } from './types.ts';
 
 const LIFE = 30_000;
+
+/** What a login is worth at this moment. */
+type LoginOfTicket = Pick<Ticket, 'principal' | 'subject'>;
 
 interface Payload {
   agentUid: string;
@@ -20,7 +23,8 @@ interface Payload {
 export function createTickets(o: {
   store: Store;
   principals: PrincipalLookup;
-  session(idHash: string): Promise<LoginSession | undefined>;
+  /** A login by the hash of its id. */
+  session(idHash: string): Promise<(LoginOfTicket & { idHash: string }) | undefined>;
   now: () => number;
 }): Tickets {
   const { store, principals, now } = o;

@@ -1,4 +1,3 @@
-import { TokenError } from '../issuer/token-service/errors.ts';
 import { type Statement, type Store, StoreError } from '../store/index.ts';
 
 /** An assertion that was accepted, to be remembered until it ends (RFC 7523 section 3, point 7). */
@@ -16,7 +15,7 @@ const conflictOf = (error: UsedAssertion['error']) => `replayed ${error}`;
 const insert = ({ builder }: Pick<Store, 'builder'>, { issuer, jti, expiresAt }: UsedAssertion) =>
   builder.insertInto('jtis').values({ issuer, jti, expires_at: expiresAt });
 
-/** Part of the unit that issues: the token and the use of its assertions are stored together or not at all. */
+/** Part of the unit that accepts: what is given for assertions and their use are stored together or not at all. */
 export function useOnce(store: Pick<Store, 'builder'>, used: readonly UsedAssertion[]): Statement[] {
   return used.map((assertion) => ({
     query: insert(store, assertion).compile(),
@@ -34,10 +33,9 @@ export function spend(store: Pick<Store, 'builder'>, used: readonly UsedAssertio
   }));
 }
 
-/** Whether a commit failed because one of its assertions was used before. */
-export function replayOf(error: unknown): TokenError | undefined {
+/** Whether a commit failed because one of its assertions was used before: what that is answered with. */
+export function replayOf(error: unknown): UsedAssertion['error'] | undefined {
   if (!(error instanceof StoreError)) return undefined;
   const codes = ['invalid_client', 'invalid_request', 'invalid_grant'] as const;
-  const code = codes.find((known) => error.conflict === conflictOf(known));
-  return code && new TokenError(code, 'assertion_once', 'an assertion was used before');
+  return codes.find((known) => error.conflict === conflictOf(known));
 }

@@ -1,28 +1,23 @@
-import { isRole, type Principal, type Role } from '@onbehalf/access';
+import { isRole, type Role } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Audit } from '../audit/index.ts';
-import type { PrincipalName, UserInput, Users, UserView } from '../issuer/types.ts';
 import { type PrincipalRow, type Statement, type Store, StoreError } from '../store/index.ts';
-import { IdentityError } from './error.ts';
+import { principalKey } from './deny-list.ts';
+import { PeopleError } from './error.ts';
+import { localAdmin } from './local-admin.ts';
 import { hashPassword } from './passwords.ts';
-import { isKind, type PrincipalView, principalKey } from './principals.ts';
+import { isKind } from './principals.ts';
+import type { PrincipalName, Principals, UserInput, Users, UserView } from './types.ts';
 
 const SEEN_EVERY = 3_600_000;
-
-/** Who changes something when nobody is named: the local administration socket. */
-export const localAdmin: PrincipalName = { issuer: 'local', subject: 'local-admin' };
-
-export interface UsersRoom extends Users {
-  noteSeen(principal: Principal): Promise<void>;
-}
 
 export function createUsers(o: {
   issuer: string;
   store: Store;
   audit: Audit;
-  principals: PrincipalView;
+  principals: Principals;
   now: () => number;
-}): UsersRoom {
+}): Users {
   const { issuer, store, audit, principals, now } = o;
   const { builder } = store;
   const seen = new Map<string, number>();
@@ -87,7 +82,7 @@ export function createUsers(o: {
       });
     } catch (error) {
       if (!(error instanceof StoreError && error.conflict === 'user_exists')) throw error;
-      throw new IdentityError('user_exists', 'there is a user of that name');
+      throw new PeopleError('user_exists', 'there is a user of that name');
     }
     return viewOf(row);
   }
@@ -103,10 +98,10 @@ export function createUsers(o: {
       return (await store.read<PrincipalRow>(query.compile())).map(viewOf);
     },
     async setRole(iss, sub, role, by = localAdmin) {
-      if (iss !== issuer) throw new IdentityError('role_not_local', 'the role comes with the token of that issuer');
-      if (!isRole(role)) throw new IdentityError('invalid_user', 'there is no such role');
+      if (iss !== issuer) throw new PeopleError('role_not_local', 'the role comes with the token of that issuer');
+      if (!isRole(role)) throw new PeopleError('invalid_user', 'there is no such role');
       const before = await find(iss, sub);
-      if (before === undefined) throw new IdentityError('user_not_found', 'there is no user of that name');
+      if (before === undefined) throw new PeopleError('user_not_found', 'there is no user of that name');
       const update = builder.updateTable('principals').set({ role }).where('iss', '=', iss).where('sub', '=', sub);
       await commit({ issuer: iss, subject: sub }, [{ query: update.compile(), expect: 1 }], {
         by,
@@ -117,7 +112,7 @@ export function createUsers(o: {
     async disable(iss, sub, disabled, by = localAdmin) {
       // Whoever may open the socket is the way back in when everything else is locked.
       if (iss === localAdmin.issuer)
-        throw new IdentityError('invalid_user', 'the administration socket cannot be disabled');
+        throw new PeopleError('invalid_user', 'the administration socket cannot be disabled');
       const at = now();
       // What was issued before stays refused when the principal is enabled again.
       const off = disabled ? { disabled: 1, not_before: at } : { disabled: 0 };
@@ -141,7 +136,7 @@ export function createUsers(o: {
     async setPassword(sub, value, by = localAdmin) {
       checkPassword(value);
       if ((await find(issuer, sub)) === undefined)
-        throw new IdentityError('user_not_found', 'there is no user of that name');
+        throw new PeopleError('user_not_found', 'there is no user of that name');
       await commit({ issuer, subject: sub }, await password(sub, value), { by, outcome: 'password set' });
     },
     async noteSeen({ issuer: iss, subject: sub, kind, name, email, credential }) {
@@ -167,14 +162,14 @@ export function createUsers(o: {
 
 function checkUser({ subject, role, password }: UserInput): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/.test(subject))
-    throw new IdentityError('invalid_user', 'a user name is letters, digits and ._@+-, at most 128');
-  if (!isRole(role)) throw new IdentityError('invalid_user', 'there is no such role');
+    throw new PeopleError('invalid_user', 'a user name is letters, digits and ._@+-, at most 128');
+  if (!isRole(role)) throw new PeopleError('invalid_user', 'there is no such role');
   if (password !== undefined) checkPassword(password);
 }
 
 function checkPassword(password: SecretValue): void {
   const { length } = password.reveal();
-  if (length < 8 || length > 256) throw new IdentityError('invalid_user', 'a password has 8 to 256 characters');
+  if (length < 8 || length > 256) throw new PeopleError('invalid_user', 'a password has 8 to 256 characters');
 }
 
 function viewOf(row: PrincipalRow): UserView {

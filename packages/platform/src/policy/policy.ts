@@ -9,10 +9,9 @@ import {
   type Principal,
   type Role,
 } from '@onbehalf/access';
-import { LOCAL_ADMIN } from '../http/authenticate.ts';
-import type { Policy } from '../http/services.ts';
-import type { Identity } from '../issuer/index.ts';
+import { LOCAL_ADMIN, type Principals } from '../people/index.ts';
 import { namespaceOf, type Registry, type Stored } from '../store/index.ts';
+import type { Policy } from './types.ts';
 
 const MAX_NOTED = 10_000;
 
@@ -20,8 +19,10 @@ const MAX_NOTED = 10_000;
 export function createPolicy(o: {
   registry: Registry;
   now: () => number;
-  identity: () => Identity | undefined;
-}): Policy & { refresh(): void; close(): void } {
+  principals: Pick<Principals, 'lookup' | 'disabled' | 'onChange'>;
+  /** The embedded issuer: what its people may is in the principals, and no cap is for them. */
+  issuer: string;
+}): Policy {
   const listeners = new Set<() => void>();
   const noted = new Map<string, Principal>();
   let table: PolicyTable = compile();
@@ -41,7 +42,7 @@ export function createPolicy(o: {
         }),
       ),
       grants: o.registry.list('Grant').flatMap(grantOf),
-      disabled: o.identity()?.principals.disabled() ?? [],
+      disabled: o.principals.disabled(),
     });
   }
   /** A Grant that ends closes sockets and stops calls as one that is taken away. */
@@ -54,21 +55,24 @@ export function createPolicy(o: {
     if (at !== undefined) expiry = setTimeout(refresh, Math.min(at - o.now() + 1, 2_147_483_647)).unref();
     for (const listener of [...listeners]) listener();
   }
-  o.registry.onChange(refresh);
+  const stops = [o.registry.onChange(refresh), o.principals.onChange(refresh)];
   refresh();
 
   /** What an issuer could make of somebody yesterday, it may not be able to today; or nobody trusts it any more. */
   function capped(principal: Principal): Principal {
     const { issuer } = principal;
-    if (issuer === LOCAL_ADMIN.issuer || issuer === o.identity()?.issuer) return principal;
+    if (issuer === LOCAL_ADMIN.issuer || issuer === o.issuer) return principal;
     const cap = caps.get(issuer);
     const role = cap === undefined ? 'INACTIVE' : capRole(principal.role, cap);
     return role === principal.role ? principal : { ...principal, role };
   }
 
-  const policy: Policy & { refresh(): void; close(): void } = {
+  const policy: Policy = {
     refresh,
-    close: () => clearTimeout(expiry),
+    close() {
+      clearTimeout(expiry);
+      for (const stop of stops) stop();
+    },
     table: () => table,
     decide: (principal, action, resource, context) =>
       decide(table, principal, action, resource, { door: 'api', ...context, now: o.now() }),
@@ -84,7 +88,7 @@ export function createPolicy(o: {
     },
     principalOf(ref): Principal {
       if (ref.issuer === LOCAL_ADMIN.issuer && ref.subject === LOCAL_ADMIN.subject) return LOCAL_ADMIN;
-      const known = o.identity()?.principals.lookup(ref.issuer, ref.subject);
+      const known = o.principals.lookup(ref.issuer, ref.subject);
       const seen = noted.get(`${ref.issuer}\n${ref.subject}`);
       if (seen && (seen.credential.expiresAt ?? 0) > o.now() && !known?.disabled) return capped(seen);
       return capped({
@@ -102,10 +106,9 @@ export function createPolicy(o: {
     writerMayUse: (writer, { kind, uid }) =>
       writer === undefined ? 'allow' : policy.decide(policy.principalOf(writer), 'use', { kind, uid }).effect,
     current(principal) {
-      const identity = o.identity();
-      const known = identity?.principals.lookup(principal.issuer, principal.subject);
+      const known = o.principals.lookup(principal.issuer, principal.subject);
       if (known?.disabled) return { ...principal, role: 'INACTIVE' };
-      if (principal.issuer !== identity?.issuer) return capped(principal);
+      if (principal.issuer !== o.issuer) return capped(principal);
       return known?.role ? { ...principal, role: known.role } : principal;
     },
   };

@@ -1,7 +1,7 @@
 import type { ForgetFilter } from '@onbehalf/token-exchange';
-import type { Services } from '../http/index.ts';
-import { deniedBy, type Identity } from '../issuer/index.ts';
-import type { Change } from '../store/index.ts';
+import { deniedBy, type Principals } from '../people/index.ts';
+import type { Change, Registry, Store } from '../store/index.ts';
+import type { Policy } from './types.ts';
 
 /** How long open sockets wait before they ask, so that what ends in one go is asked about once. */
 const TOGETHER_MS = 20;
@@ -11,14 +11,16 @@ const TOGETHER_MS = 20;
  * or something has lost a right, the tokens are ended at their service too; where a resource merely changed, they are
  * only asked for again.
  */
-export function followRevocations(
-  store: Services['store'],
-  registry: Services['registry'],
-  policy: Services['policy'] & { refresh(): void },
-  tools: Services['tools'],
-  runtime: Services['runtime'],
-  principals: Identity['principals'],
-): () => void {
+export function followRevocations(o: {
+  store: Pick<Store, 'watch' | 'revision'>;
+  registry: Registry;
+  policy: Pick<Policy, 'onChange' | 'refresh'>;
+  principals: Pick<Principals, 'onChange'>;
+  tools: { forget(filter: ForgetFilter & { server?: string }, how?: { revoke?: boolean }): void };
+  /** Turns that are under way ask again whether they may go on. */
+  runtime: { reconsider(): void };
+}): () => void {
+  const { store, registry, policy, principals, tools, runtime } = o;
   const stopPolicy = policy.onChange(() => runtime.reconsider());
   const known = new Map([...registry.all()].map((resource) => [resource.metadata.uid, knownOf(resource)]));
   const stopRegistry = registry.onChange((changed) => {
@@ -61,7 +63,7 @@ export function followRevocations(
   };
 }
 
-type Resource = NonNullable<ReturnType<Services['registry']['byUid']>>;
+type Resource = NonNullable<ReturnType<Registry['byUid']>>;
 
 /** What is still needed of a resource when it is gone. */
 function knownOf({ kind, metadata }: Resource) {

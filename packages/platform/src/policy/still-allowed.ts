@@ -1,51 +1,72 @@
-import { AccessError, type Action, type DecisionResource } from '@onbehalf/access';
-import { TokenExchangeError } from '@onbehalf/token-exchange';
-import type { Caller, Services } from '../http/services.ts';
+import { AccessError, type Action, type DecisionResource, type Principal, type Verifier } from '@onbehalf/access';
+import type { SubjectSource } from '@onbehalf/token-exchange';
+import type { Principals } from '../people/index.ts';
+import type { Policy } from './types.ts';
+
+/** Somebody who was admitted a while ago. */
+export interface Admitted {
+  principal: Principal;
+  subject: SubjectSource | undefined;
+  /** The hash of a login's id. */
+  loginSession?: string;
+}
+
+/** Where it is looked up whether a login or a token still stands. */
+export interface Presence {
+  session(idHash: string): Promise<Pick<Admitted, 'principal' | 'subject'> | undefined>;
+  verifier: Pick<Verifier, 'verify'>;
+  principals: Pick<Principals, 'denied'>;
+  now: () => number;
+}
 
 /**
- * Somebody who was admitted a while ago, as their login or their token says it now: a login that was renewed may say
- * another role, other groups. Undefined: it is over.
+ * As their login or their token says it now: a login that was renewed may say another role, other groups. Undefined: it
+ * is over.
  */
-export async function presentCaller(services: Services, caller: Caller): Promise<Caller | undefined> {
-  const { identity, now } = services;
+export async function presentCaller<A extends Admitted>(presence: Presence, caller: A): Promise<A | undefined> {
   const { principal, subject, loginSession } = caller;
   const { issuer, credential } = principal;
   try {
     if (loginSession !== undefined) {
-      const session = await identity.sessions.byHash(loginSession);
+      const session = await presence.session(loginSession);
       return session && { ...caller, principal: session.principal, subject: session.subject };
     }
     // What a token's end ends is timed by whoever admitted it.
-    const lives = credential.expiresAt === undefined || credential.expiresAt > now();
+    const lives = credential.expiresAt === undefined || credential.expiresAt > presence.now();
     if (credential.kind === 'bearer' && subject !== undefined && lives) {
       const { token } = await subject.current();
-      return { ...caller, principal: await identity.verifier.verify(token, 'api') };
+      return { ...caller, principal: await presence.verifier.verify(token, 'api') };
     }
   } catch (error) {
-    if (error instanceof AccessError || error instanceof TokenExchangeError) return undefined;
+    const over = (error as { code?: unknown }).code === 'user_token_required';
+    if (error instanceof AccessError || over) return undefined;
     throw error;
   }
   const { sid, jti } = credential;
   const named = { ...(sid !== undefined && { sid }), ...(jti !== undefined && { jti }) };
-  return identity.principals.denied({ issuer, subject: principal.subject, ...named }) ? undefined : caller;
+  return presence.principals.denied({ issuer, subject: principal.subject, ...named }) ? undefined : caller;
 }
 
 /** Whether they would be admitted now: login, deny list, role and grants. */
 export async function stillAllowed(
-  services: Services,
-  admitted: Caller,
+  presence: Presence,
+  policy: Pick<Policy, 'current' | 'decide'>,
+  admitted: Admitted,
   action: Action,
   resource: DecisionResource,
 ): Promise<boolean> {
-  const { policy } = services;
-  const caller = await presentCaller(services, admitted);
+  const caller = await presentCaller(presence, admitted);
   if (caller === undefined) return false;
   return policy.decide(policy.current(caller.principal), action, resource).effect === 'allow';
 }
 
 /** Asks again after each change, and calls `onLost` once it is no longer so. Returns what ends the watch. */
-export function watchAccess(services: Services, allowed: () => Promise<boolean>, onLost: () => void): () => void {
-  return services.policy.onChange(() => {
+export function watchAccess(
+  policy: Pick<Policy, 'onChange'>,
+  allowed: () => Promise<boolean>,
+  onLost: () => void,
+): () => void {
+  return policy.onChange(() => {
     // Not before everybody has heard of the change.
     Promise.resolve()
       .then(allowed)

@@ -2,38 +2,38 @@ import { type IssuerConfig, issuerProblems, type KeySource } from '@onbehalf/acc
 import { milliseconds } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Egress } from '../egress/index.ts';
-import { IdentityError, type LoginIssuer } from '../issuer/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
-import { clientConfigOf } from '../tools/index.ts';
 import type { CredentialSource } from '../vault/index.ts';
 
 type TrustedIssuer = Stored<'TrustedIssuer'>;
 
-export interface TrustedIssuersOptions {
+export interface TrustedIssuersOptions<L = unknown> {
   registry: Registry;
   egress: Egress;
   credentials: CredentialSource;
-  /** The embedded issuer's own configuration; its resource only shows it. */
-  embedded: () => IssuerConfig;
+  /** The embedded issuer: its resource only shows it. */
+  embedded: string;
   onProblem: (name: string, problem: string) => void;
   /** An issuer that was read before was written again: its keys are to be fetched anew. */
   onChange: (name: string) => void;
+  /** What it says of sign-in there, if people may. */
+  loginOf: (resource: TrustedIssuer) => L | undefined;
 }
 
 const RETRY_MS = 15_000;
 const DEFAULT_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
-interface Built {
+interface Built<L> {
   version: string;
   config: IssuerConfig;
-  login?: LoginIssuer;
+  login?: L;
 }
 
 /** Turns TrustedIssuer resources into what the verifier asks for. One that cannot be read yet is not trusted yet. */
-export function createTrustedIssuers(options: TrustedIssuersOptions) {
+export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
   const { registry } = options;
-  let built = new Map<string, Built>();
-  let current: readonly IssuerConfig[] = [options.embedded()];
+  let built = new Map<string, Built<L>>();
+  let current: readonly IssuerConfig[] = [];
   let timer: NodeJS.Timeout | undefined;
   let working = Promise.resolve();
   /** Issuers that were read before. */
@@ -41,11 +41,11 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
   let closed = false;
 
   async function rebuild() {
-    const next = new Map<string, Built>();
+    const next = new Map<string, Built<L>>();
     const changed: string[] = [];
     let again = false;
     for (const resource of registry.list('TrustedIssuer')) {
-      if (resource.spec.issuer === options.embedded().issuer) continue;
+      if (resource.spec.issuer === options.embedded) continue;
       const version = String(resource.metadata.generation);
       const known = built.get(resource.metadata.uid);
       if (known?.version === version) {
@@ -57,8 +57,8 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
         const problems = issuerProblems(config);
         if (problems.length > 0) options.onProblem(resource.metadata.name, problems.join('; '));
         else {
-          const login = loginOf(options, resource);
-          next.set(resource.metadata.uid, { version, config, ...(login && { login }) });
+          const login = options.loginOf(resource);
+          next.set(resource.metadata.uid, { version, config, ...(login !== undefined && { login }) });
           if (known !== undefined || seen.has(resource.metadata.uid)) changed.push(config.name);
           seen.add(resource.metadata.uid);
         }
@@ -68,7 +68,7 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
       }
     }
     built = next;
-    current = [options.embedded(), ...[...next.values()].map(({ config }) => config)];
+    current = [...next.values()].map(({ config }) => config);
     for (const name of changed) options.onChange(name);
     clearTimeout(timer);
     if (again && !closed) timer = setTimeout(refresh, RETRY_MS).unref();
@@ -85,7 +85,7 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
         (resource?.kind !== 'TrustedIssuer' || String(resource.metadata.generation) !== built.get(uid)?.version)
       ) {
         built.delete(uid);
-        current = [options.embedded(), ...[...built.values()].map(({ config }) => config)];
+        current = [...built.values()].map(({ config }) => config);
       }
       if (!resource || resource.kind === 'TrustedIssuer') refresh();
     }
@@ -93,9 +93,10 @@ export function createTrustedIssuers(options: TrustedIssuersOptions) {
   refresh();
 
   return {
+    /** Without the embedded one. */
     list: () => current,
     /** Those at which people sign in. */
-    logins: (): readonly LoginIssuer[] => [...built.values()].flatMap(({ login }) => login ?? []),
+    logins: (): readonly L[] => [...built.values()].flatMap(({ login }) => (login === undefined ? [] : [login])),
     settled: () => working,
     close() {
       closed = true;
@@ -141,27 +142,6 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
         maxRole: spec.maxRole ?? 'REGULAR',
       },
     }),
-  };
-}
-
-/** The credential is opened for each use, for the endpoint that it goes to: a Secret's `hosts` must name that. */
-function loginOf({ credentials }: TrustedIssuersOptions, resource: TrustedIssuer): LoginIssuer | undefined {
-  const { spec, metadata, writer } = resource;
-  const { login } = spec;
-  if (login === undefined || spec.legacyHs256) return undefined;
-  const use = { kind: 'TrustedIssuer', uid: metadata.uid, ...(writer && { writer }) };
-  return {
-    name: metadata.name,
-    issuer: spec.issuer,
-    client: clientConfigOf(login.client, {
-      keyId: `${metadata.generation}`,
-      open: (ref, endpoint = spec.issuer) =>
-        credentials.open(ref, { ...use, origin: new URL(endpoint).origin }).then(({ value }) => value),
-      broken: (why) => new IdentityError('login_unavailable', `the sign-in of ${metadata.name} ${why}`),
-    }),
-    scopes: login.scopes ?? ['openid', 'profile', 'email'],
-    resource: login.resource ?? [],
-    audience: login.audience ?? [],
   };
 }
 

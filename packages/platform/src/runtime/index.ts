@@ -4,9 +4,17 @@
  * through `AgentExecutor`. It never sees a token and never talks to a network.
  */
 
-export { type BoundTool, resolveModel, resolveTools, type WriterMayUse } from '../policy/toolset.ts';
 export { createDeclarativeExecutor } from './declarative.ts';
 export { CALL_REFUSALS, RuntimeError, TURN_CODES } from './errors.ts';
-export type { AgentExecutor, Authorize, Caller, EventDraft, TurnContext, TurnInput, Verdict } from './ports.ts';
+export type {
+  AgentExecutor,
+  Authorize,
+  BoundTool,
+  Caller,
+  EventDraft,
+  TurnContext,
+  TurnInput,
+  Verdict,
+} from './ports.ts';
 export { createRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
 export { identityOf } from './turns.ts';

@@ -1,9 +1,33 @@
-import type { EventData, EventType, SessionEvent, TurnState, Usage } from '@onbehalf/resources';
+import type {
+  DiscoveredTool,
+  EventData,
+  EventType,
+  ResolvedTarget,
+  SessionEvent,
+  TurnState,
+  Usage,
+} from '@onbehalf/resources';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { AuditPrincipal } from '../audit/index.ts';
 import type { ModelMessage, ModelTool, ModelToolCall } from '../models/index.ts';
 import type { Stored } from '../store/index.ts';
-import type { AgentIdentity } from '../tools/index.ts';
+import type { AgentIdentity, McpServer } from '../tools/index.ts';
+
+/** One tool that is bound to an agent, as it stands now. `problem`: why it cannot be offered. */
+export interface BoundTool {
+  /** What the model calls it. */
+  name: string;
+  server: McpServer | undefined;
+  serverName: string;
+  tool: string;
+  found: DiscoveredTool | undefined;
+  target: ResolvedTarget | undefined;
+  requireApproval: boolean;
+  idempotent: boolean;
+  timeoutMs?: number;
+  offered: boolean;
+  problem?: string;
+}
 
 export interface Verdict {
   effect: 'allow' | 'deny' | 'hide';

@@ -3,10 +3,9 @@ import type { ExchangeView } from '@onbehalf/resources';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Audit, AuditEntry } from '../audit/index.ts';
 import type { ModelToolCall } from '../models/index.ts';
-import type { BoundTool } from '../policy/toolset.ts';
 import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
 import { type CALL_REFUSALS, TurnFailure } from './errors.ts';
-import type { Authorize, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
+import type { Authorize, BoundTool, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
 import type { TurnLog } from './turn-log.ts';
 import type { AuthWanted, TurnSubject } from './turn-subject.ts';
 

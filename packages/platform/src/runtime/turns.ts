@@ -1,13 +1,12 @@
 import { milliseconds, type Usage } from '@onbehalf/resources';
 import type { Audit } from '../audit/index.ts';
 import { ModelError } from '../models/index.ts';
-import { resolveTools, type WriterMayUse } from '../policy/toolset.ts';
 import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
 import type { Tools } from '../tools/index.ts';
 import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import { buildHistory } from './history.ts';
-import type { AgentExecutor, FinishedTurn, NextToken, TurnInput } from './ports.ts';
+import type { AgentExecutor, BoundTool, FinishedTurn, NextToken, TurnInput } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
 import { TurnClock } from './turn-clock.ts';
 import { TurnLog } from './turn-log.ts';
@@ -23,7 +22,8 @@ export interface TurnsOptions {
   now: () => number;
   executors: Partial<Record<Stored<'Agent'>['spec']['type'], AgentExecutor>>;
   systemMessage: (agent: Stored<'Agent'>) => Promise<string>;
-  mayUse: WriterMayUse;
+  /** What the bindings of an agent come to, as things stand now. */
+  toolsOf(agent: Stored<'Agent'>): BoundTool[];
 }
 
 interface LiveTurn {
@@ -213,7 +213,7 @@ export function createTurns(options: TurnsOptions) {
     try {
       const bound = () => {
         const current = registry.byUid(agent.metadata.uid);
-        return resolveTools(current?.kind === 'Agent' ? current : agent, registry, options.mayUse);
+        return options.toolsOf(current?.kind === 'Agent' ? current : agent);
       };
       const history = buildHistory(await log.readAll(turn.session), agent.spec.declarative?.context);
       if (history.droppedSteps > 0) turnLog.emit({ type: 'truncated', data: { droppedSteps: history.droppedSteps } });

@@ -9,7 +9,8 @@ import type { Kind, Resource, SpecOf } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
-import { createIdentity, type Identity, type LoginIssuer, type TargetQuestion } from '../../src/issuer/index.ts';
+import type { TargetQuestion } from '../../src/issuer/index.ts';
+import type { LoginIssuer } from '../../src/login/index.ts';
 import {
   createRegistry,
   insertResource,
@@ -19,6 +20,7 @@ import {
 } from '../../src/store/index.ts';
 import { openVault } from '../../src/vault/index.ts';
 import { Browser } from './browser.ts';
+import { createIdentity, type Identity } from './identity.ts';
 
 export const ORDERS = 'https://orders.internal/mcp';
 export const HR = 'https://hr.internal/mcp';

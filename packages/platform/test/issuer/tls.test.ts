@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { createIdentity } from '../../src/issuer/index.ts';
+
 import { identityFixture } from './fixture.ts';
+import { createIdentity } from './identity.ts';
 
 test('behind TLS every cookie is secure, and addresses are the public ones whatever name was used', async () => {
   await using f = await identityFixture();

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { IssuerConfig } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import type { LoginIssuer } from '../../src/issuer/index.ts';
+import type { LoginIssuer } from '../../src/login/index.ts';
 import { createLogins, newLogin } from '../../src/login/logins.ts';
 import type { LoginSource, Renewed } from '../../src/login/source.ts';
 import { postForm, type Tokens } from '../issuer/browser.ts';

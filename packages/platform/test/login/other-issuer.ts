@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { IssuerConfig } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
+import { authenticateClient } from '@onbehalf/token-exchange';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
-import type { LoginIssuer } from '../../src/issuer/index.ts';
+import type { LoginIssuer } from '../../src/login/index.ts';
 
 export const CLIENT = 'onbehalf-console';
 const SECRET = 'a secret of 32 characters, or more';
@@ -120,7 +121,11 @@ export async function startOtherIssuer(name = 'office') {
   const login: LoginIssuer = {
     name,
     issuer: url,
-    client: { auth: 'SecretBasic', id: CLIENT, keyId: '1', secret: SecretValue.of(SECRET) },
+    clientId: CLIENT,
+    async authenticate(endpoint, form, headers, signal) {
+      const client = { auth: 'SecretBasic', id: CLIENT, keyId: '1', secret: SecretValue.of(SECRET) } as const;
+      await authenticateClient(client, { issuer: url, endpoint }, form, headers, signal);
+    },
     scopes: ['openid', 'orders'],
     resource: [],
     audience: [],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
+import { TokenExchangeError } from '@onbehalf/token-exchange';
 import { decodeJwt } from 'jose';
 import { createLogins } from '../../src/login/logins.ts';
 import { createNativeLogins } from '../../src/login/native-logins.ts';
@@ -17,6 +18,7 @@ function sessionsOf(f: IdentityFixture, sources: LoginSources) {
   return createLoginSessions({
     ...{ ...shared, logins, native: createNativeLogins({ ...shared, logins }) },
     ...{ cookiePrefix: f.identity.sessions.cookieName, secureCookies: false },
+    over: (why) => new TokenExchangeError('user_token_required', why),
   });
 }
 

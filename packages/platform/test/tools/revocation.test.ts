@@ -92,14 +92,9 @@ describe('X13 what is dropped is revoked at the token service', () => {
         return () => listeners.delete(listener);
       },
     };
-    const stop = followRevocations(
-      chain.store,
-      chain.registry,
-      policy as unknown as Parameters<typeof followRevocations>[2],
-      chain.tools,
-      chain.runtime as unknown as Parameters<typeof followRevocations>[4],
-      principals as unknown as Parameters<typeof followRevocations>[5],
-    );
+    const { store, registry, tools } = chain;
+    const runtime = { reconsider: () => undefined };
+    const stop = followRevocations({ store, registry, policy, principals, tools, runtime });
     const { issuer } = chain.sts;
     const count = () => chain.sts.counts.revocation;
     const exchanges = () => chain.sts.counts.token;

@@ -1,49 +1,60 @@
 import { type Explanation, explanation, modelConfigRefOf, modelList, tokenServiceNameOf } from '@onbehalf/resources';
-import { resolveModel, resolveTools } from '../../runtime/index.ts';
-import { namespaceOf, type Stored } from '../../store/index.ts';
-import { findAgent } from '../authenticate.ts';
+import type { Models } from '../../models/index.ts';
+import { type Policy, resolveModel, resolveTools } from '../../policy/index.ts';
+import { namespaceOf, type Registry, type Stored } from '../../store/index.ts';
+import { findAgent } from '../find-agent.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
-import type { Services } from '../services.ts';
 
-const models = route({
-  method: 'GET',
-  path: '/agents/models',
-  summary: 'The models that the caller may use',
-  responses: { 200: modelList },
-  authorize: byRole('list'),
-  async handle({ services, caller, raw }) {
-    if (!services.config.modelsEnabled)
-      throw new HttpProblem('models_disabled', 'models are switched off on this server');
-    const controller = new AbortController();
-    raw.raw.once('close', () => controller.abort());
-    const usable = services.registry
-      .list('ModelConfig')
-      .filter(
-        (config) =>
-          config.spec.enabled !== false &&
-          services.policy.decide(caller.principal, 'use', { kind: 'ModelConfig', uid: config.metadata.uid }).effect ===
-            'allow',
-      );
-    return services.models.list(usable, controller.signal);
-  },
-});
+export interface AgentPorts {
+  registry: Registry;
+  policy: Policy;
+  models: Pick<Models, 'list'>;
+  modelsEnabled: boolean;
+}
 
-const explain = route<undefined, Record<string, never>, Stored<'Agent'>>({
-  method: 'GET',
-  path: '/agents/:agent/explain',
-  summary: 'The resolved model, tools and targets of an agent, who may call it, and where each value comes from',
-  responses: { 200: explanation },
-  authorize({ services, params }) {
-    const agent = findAgent(services, params.agent ?? '');
-    if (!agent) throw notFound();
-    return { question: { action: 'read', resource: { kind: 'Agent', uid: agent.metadata.uid } }, found: agent };
-  },
-  handle: async ({ services, found }) => explainAgent(services, found),
-});
+export function agentRoutes(o: AgentPorts): readonly Route[] {
+  const { registry, policy } = o;
 
-export function explainAgent(services: Services, agent: Stored<'Agent'>): Explanation {
-  const { registry, policy } = services;
+  const models = route({
+    method: 'GET',
+    path: '/agents/models',
+    summary: 'The models that the caller may use',
+    responses: { 200: modelList },
+    authorize: byRole('list'),
+    async handle({ caller, raw }) {
+      if (!o.modelsEnabled) throw new HttpProblem('models_disabled', 'models are switched off on this server');
+      const controller = new AbortController();
+      raw.raw.once('close', () => controller.abort());
+      const usable = registry
+        .list('ModelConfig')
+        .filter(
+          (config) =>
+            config.spec.enabled !== false &&
+            policy.decide(caller.principal, 'use', { kind: 'ModelConfig', uid: config.metadata.uid }).effect ===
+              'allow',
+        );
+      return o.models.list(usable, controller.signal);
+    },
+  });
+
+  const explain = route<undefined, Record<string, never>, Stored<'Agent'>>({
+    method: 'GET',
+    path: '/agents/:agent/explain',
+    summary: 'The resolved model, tools and targets of an agent, who may call it, and where each value comes from',
+    responses: { 200: explanation },
+    authorize({ params }) {
+      const agent = findAgent(registry, params.agent ?? '');
+      if (!agent) throw notFound();
+      return { question: { action: 'read', resource: { kind: 'Agent', uid: agent.metadata.uid } }, found: agent };
+    },
+    handle: async ({ found }) => explainAgent(o, found),
+  });
+
+  return [models, explain];
+}
+
+function explainAgent({ registry, policy }: AgentPorts, agent: Stored<'Agent'>): Explanation {
   const ref = modelConfigRefOf(agent.spec);
   const namespace = namespaceOf(agent);
   const model = resolveModel(agent, registry, policy.writerMayUse);
@@ -114,5 +125,3 @@ function granteeText(to: Stored<'Grant'>['spec']['to']): string {
   if (to.role) return `role ${to.role}`;
   return `everyone of ${to.everyone?.issuer ?? ''}`;
 }
-
-export const agentRoutes: readonly Route[] = [models, explain];

@@ -15,47 +15,33 @@ import {
 } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
-import { decideRemoval } from '../../control/permit.ts';
-import type { Placed } from '../../control/placed.ts';
-import { viewOf } from '../../control/view.ts';
-import { removeResource, writeResources } from '../../control/write.ts';
-import type { StoredResource } from '../../store/index.ts';
+import type { Audit } from '../../audit/index.ts';
+import type { Control, Placed } from '../../control/index.ts';
+import { refOf } from '../../people/index.ts';
+import type { Policy } from '../../policy/index.ts';
+import type { Registry, Store, StoredResource } from '../../store/index.ts';
+import type { Tools } from '../../tools/index.ts';
+import type { Vault } from '../../vault/index.ts';
+import type { Caller } from '../caller.ts';
+import { findResource } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
-import { refOf, type Services } from '../services.ts';
 
 const listQuery = z.strictObject({ namespace: z.string().exactOptional() });
 
-/** `name`, or `namespace.name`. */
-export function findResource(services: Services, kind: Kind, address: string | undefined): StoredResource {
-  const [first = '', second, ...rest] = (address ?? '').split('.');
-  if (rest.length > 0) throw notFound();
-  const found = !kinds[kind].namespaced
-    ? services.registry.get(kind, undefined, address ?? '')
-    : second === undefined
-      ? services.registry.get(kind, 'default', first)
-      : services.registry.get(kind, first, second);
-  if (!found) throw notFound();
-  return found as StoredResource;
-}
-
-/** The same resource as it is after a change. */
-function current(services: Services, { metadata }: StoredResource): StoredResource {
-  const found = services.registry.byUid(metadata.uid);
-  if (!found) throw notFound();
-  return found;
+export interface ResourcePorts {
+  registry: Registry;
+  policy: Pick<Policy, 'decide'>;
+  control: Control;
+  audit: Audit;
+  store: Store;
+  tools: Pick<Tools, 'discover'>;
+  vault: Pick<Vault, 'seal'>;
 }
 
 /** What a document that was just written is called. */
 const addressOf = (kind: Kind, { namespace, name }: { namespace?: string; name: string }) =>
   kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name;
-
-const about =
-  (verb: 'read' | 'write', kind: Kind) =>
-  ({ services, params }: { services: Services; params: Record<string, string> }) => {
-    const found = findResource(services, kind, params.name);
-    return { question: { action: verb, resource: { kind, uid: found.metadata.uid } }, found };
-  };
 
 /** A document of this kind, whatever the address says it is called. */
 function documentOf(kind: Kind, body: unknown): Placed {
@@ -81,123 +67,6 @@ function documentOf(kind: Kind, body: unknown): Placed {
   return { input: checked.input, file: 'body', document: 1, line: 1 };
 }
 
-function routesOf(kind: Kind): Route[] {
-  const { plural } = kinds[kind];
-  return [
-    route<undefined, z.infer<typeof listQuery>>({
-      method: 'GET',
-      path: `/${plural}`,
-      summary: `Lists the resources of kind ${kind} that the caller may read`,
-      query: listQuery,
-      responses: { 200: resourceList },
-      authorize: byRole('list'),
-      async handle({ services, caller, query }) {
-        const { registry, policy } = services;
-        const seen = (registry.list(kind) as StoredResource[]).filter(
-          (resource) =>
-            (query.namespace === undefined || resource.metadata.namespace === query.namespace) &&
-            policy.decide(caller.principal, 'read', { kind, uid: resource.metadata.uid }).effect === 'allow',
-        );
-        const items = await Promise.all(seen.map((resource) => viewOf(services, resource)));
-        return {
-          items: items.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1)),
-          revision: registry.revision(),
-        };
-      },
-    }),
-    route<unknown>({
-      method: 'POST',
-      path: `/${plural}`,
-      summary: `Creates a ${kind}`,
-      body: z.unknown(),
-      responses: { 201: resourceView },
-      authorize: byRole('list'),
-      async handle({ services, caller, body, requestId }) {
-        const placed = documentOf(kind, body);
-        await writeResources(services, caller, [placed], { expect: 'create', requestId });
-        return viewOf(services, findResource(services, kind, addressOf(kind, placed.input.metadata)));
-      },
-    }),
-    route<undefined, Record<string, never>, StoredResource>({
-      method: 'GET',
-      path: `/${plural}/:name`,
-      summary: `One ${kind}`,
-      responses: { 200: resourceView },
-      authorize: about('read', kind),
-      handle: ({ services, found }) => viewOf(services, found),
-    }),
-    route<unknown, Record<string, never>, StoredResource>({
-      method: 'PUT',
-      path: `/${plural}/:name`,
-      summary: `Replaces a ${kind}; metadata.resourceVersion is compared`,
-      body: z.unknown(),
-      responses: { 200: resourceView },
-      authorize: about('read', kind),
-      handle: ({ services, caller, body, found, requestId }) => replace(services, caller, kind, found, body, requestId),
-    }),
-    route<unknown, Record<string, never>, StoredResource>({
-      method: 'PATCH',
-      path: `/${plural}/:name`,
-      summary: `Changes a ${kind} by a JSON merge patch (RFC 7396)`,
-      body: z.unknown(),
-      responses: { 200: resourceView },
-      authorize: about('read', kind),
-      handle({ services, caller, body, found, requestId }) {
-        const {
-          uid: _uid,
-          generation: _generation,
-          owner: _owner,
-          managedBy: _managed,
-          source: _source,
-          createdAt: _created,
-          updatedAt: _updated,
-          ...metadata
-        } = found.metadata;
-        const patched = mergePatch({ apiVersion: found.apiVersion, kind, metadata, spec: found.spec }, body);
-        return replace(services, caller, kind, found, patched, requestId);
-      },
-    }),
-    route<undefined, Record<string, never>, StoredResource>({
-      method: 'DELETE',
-      path: `/${plural}/:name`,
-      summary: `Deletes a ${kind}`,
-      responses: { 204: null },
-      authorize({ services, params }) {
-        const found = findResource(services, kind, params.name);
-        return { question: { action: 'read', resource: { kind, uid: found.metadata.uid } }, found };
-      },
-      async handle({ services, caller, found, requestId, reply }) {
-        const decision = decideRemoval(services, caller, found);
-        if (decision.effect !== 'allow') throw new HttpProblem('forbidden', decision.reason);
-        await removeResource(services, caller, found, requestId);
-        reply.code(204);
-      },
-    }),
-  ];
-}
-
-async function replace(
-  services: Services,
-  caller: Parameters<typeof writeResources>[1],
-  kind: Kind,
-  found: StoredResource,
-  body: unknown,
-  requestId: string,
-): Promise<Resource> {
-  const placed = documentOf(kind, body);
-  const { name, namespace } = placed.input.metadata;
-  if (
-    name !== found.metadata.name ||
-    (kinds[kind].namespaced && (namespace ?? 'default') !== (found.metadata.namespace ?? 'default'))
-  )
-    throw new HttpProblem(
-      'invalid_request',
-      'metadata.name: is another than in the address; a resource cannot be renamed',
-    );
-  await writeResources(services, caller, [placed], { expect: 'replace', requestId });
-  return viewOf(services, findResource(services, kind, addressOf(kind, placed.input.metadata)));
-}
-
 /** RFC 7396 section 2. */
 function mergePatch(target: unknown, patch: unknown): unknown {
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
@@ -210,143 +79,270 @@ function mergePatch(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-const apply = route<z.infer<typeof applyRequest>>({
-  method: 'POST',
-  path: '/apply',
-  summary: 'Applies documents with the caller’s verbs, all or nothing',
-  bodyLimit: 2_621_440,
-  body: applyRequest,
-  responses: { 200: applyResult },
-  authorize: byRole('list'),
-  async handle({ services, caller, body, requestId }) {
-    const file = body.file ?? 'documents';
-    const { documents, errors } =
-      typeof body.documents === 'string'
-        ? parseDocuments(body.documents, file)
-        : body.documents
-            .map((document) => parseDocuments(JSON.stringify(document), file))
-            .reduce(
-              (all, one, index) => ({
-                documents: [...all.documents, ...one.documents.map((placed) => ({ ...placed, document: index + 1 }))],
-                errors: [...all.errors, ...one.errors.map((error) => ({ ...error, document: index + 1 }))],
-              }),
-              { documents: [], errors: [] } as ReturnType<typeof parseDocuments>,
-            );
-    if (errors.length > 0)
+export function resourceRoutes(o: ResourcePorts): readonly Route[] {
+  const { registry, policy, control } = o;
+
+  /** The same resource as it is after a change. */
+  function current({ metadata }: StoredResource): StoredResource {
+    const found = registry.byUid(metadata.uid);
+    if (!found) throw notFound();
+    return found;
+  }
+
+  const about =
+    (verb: 'read' | 'write', kind: Kind) =>
+    ({ params }: { params: Record<string, string> }) => {
+      const found = findResource(registry, kind, params.name);
+      return { question: { action: verb, resource: { kind, uid: found.metadata.uid } }, found };
+    };
+
+  function routesOf(kind: Kind): Route[] {
+    const { plural } = kinds[kind];
+    return [
+      route<undefined, z.infer<typeof listQuery>>({
+        method: 'GET',
+        path: `/${plural}`,
+        summary: `Lists the resources of kind ${kind} that the caller may read`,
+        query: listQuery,
+        responses: { 200: resourceList },
+        authorize: byRole('list'),
+        async handle({ caller, query }) {
+          const seen = (registry.list(kind) as StoredResource[]).filter(
+            (resource) =>
+              (query.namespace === undefined || resource.metadata.namespace === query.namespace) &&
+              policy.decide(caller.principal, 'read', { kind, uid: resource.metadata.uid }).effect === 'allow',
+          );
+          const items = await Promise.all(seen.map((resource) => control.view(resource)));
+          return {
+            items: items.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1)),
+            revision: registry.revision(),
+          };
+        },
+      }),
+      route<unknown>({
+        method: 'POST',
+        path: `/${plural}`,
+        summary: `Creates a ${kind}`,
+        body: z.unknown(),
+        responses: { 201: resourceView },
+        authorize: byRole('list'),
+        async handle({ caller, body, requestId }) {
+          const placed = documentOf(kind, body);
+          await control.write(caller, [placed], { expect: 'create', requestId });
+          return control.view(findResource(registry, kind, addressOf(kind, placed.input.metadata)));
+        },
+      }),
+      route<undefined, Record<string, never>, StoredResource>({
+        method: 'GET',
+        path: `/${plural}/:name`,
+        summary: `One ${kind}`,
+        responses: { 200: resourceView },
+        authorize: about('read', kind),
+        handle: ({ found }) => control.view(found),
+      }),
+      route<unknown, Record<string, never>, StoredResource>({
+        method: 'PUT',
+        path: `/${plural}/:name`,
+        summary: `Replaces a ${kind}; metadata.resourceVersion is compared`,
+        body: z.unknown(),
+        responses: { 200: resourceView },
+        authorize: about('read', kind),
+        handle: ({ caller, body, found, requestId }) => replace(caller, kind, found, body, requestId),
+      }),
+      route<unknown, Record<string, never>, StoredResource>({
+        method: 'PATCH',
+        path: `/${plural}/:name`,
+        summary: `Changes a ${kind} by a JSON merge patch (RFC 7396)`,
+        body: z.unknown(),
+        responses: { 200: resourceView },
+        authorize: about('read', kind),
+        handle({ caller, body, found, requestId }) {
+          const {
+            uid: _uid,
+            generation: _generation,
+            owner: _owner,
+            managedBy: _managed,
+            source: _source,
+            createdAt: _created,
+            updatedAt: _updated,
+            ...metadata
+          } = found.metadata;
+          const patched = mergePatch({ apiVersion: found.apiVersion, kind, metadata, spec: found.spec }, body);
+          return replace(caller, kind, found, patched, requestId);
+        },
+      }),
+      route<undefined, Record<string, never>, StoredResource>({
+        method: 'DELETE',
+        path: `/${plural}/:name`,
+        summary: `Deletes a ${kind}`,
+        responses: { 204: null },
+        authorize({ params }) {
+          const found = findResource(registry, kind, params.name);
+          return { question: { action: 'read', resource: { kind, uid: found.metadata.uid } }, found };
+        },
+        async handle({ caller, found, requestId, reply }) {
+          const decision = control.mayRemove(caller, found);
+          if (decision.effect !== 'allow') throw new HttpProblem('forbidden', decision.reason);
+          await control.remove(caller, found, requestId);
+          reply.code(204);
+        },
+      }),
+    ];
+  }
+
+  async function replace(
+    caller: Caller,
+    kind: Kind,
+    found: StoredResource,
+    body: unknown,
+    requestId: string,
+  ): Promise<Resource> {
+    const placed = documentOf(kind, body);
+    const { name, namespace } = placed.input.metadata;
+    if (
+      name !== found.metadata.name ||
+      (kinds[kind].namespaced && (namespace ?? 'default') !== (found.metadata.namespace ?? 'default'))
+    )
       throw new HttpProblem(
-        'invalid_documents',
-        `${errors.length} mistake${errors.length > 1 ? 's' : ''}; nothing was changed`,
-        { errors },
+        'invalid_request',
+        'metadata.name: is another than in the address; a resource cannot be renamed',
       );
-    return writeResources(services, caller, documents, {
-      requestId,
-      ...(body.dryRun !== undefined && { dryRun: body.dryRun }),
-      ...(body.prune !== undefined && { prune: body.prune }),
-      ...(body.file !== undefined && { source: body.file }),
-    });
-  },
-});
+    await control.write(caller, [placed], { expect: 'replace', requestId });
+    return control.view(findResource(registry, kind, addressOf(kind, placed.input.metadata)));
+  }
 
-const approve = route<z.infer<typeof approveTools>, Record<string, never>, StoredResource>({
-  method: 'POST',
-  path: '/mcp-servers/:name/actions/approve-tools',
-  summary: 'Approves tools that appeared or changed at a tool server; all of them when none is named',
-  body: approveTools,
-  responses: { 200: resourceView },
-  authorize: about('write', 'RemoteMCPServer'),
-  async handle({ services, caller, body, found, requestId }) {
-    const known = found.kind === 'RemoteMCPServer' ? (found.status.tools ?? []) : [];
-    const stray = body.tools?.find((name) => !known.some((tool) => tool.name === name));
-    if (stray !== undefined)
-      throw new HttpProblem('invalid_request', `${found.metadata.name} has not been found to offer ${stray}`);
-    await services.audit.append({
-      type: 'approval',
-      phase: 'single',
-      principal: refOf(caller.principal),
-      requestId,
-      target: {
-        kind: found.kind,
-        uid: found.metadata.uid,
-        name: found.metadata.name,
-        namespace: found.metadata.namespace ?? 'default',
-      },
-      data: {
-        tools: known
-          .filter((tool) => body.tools?.includes(tool.name) ?? true)
-          .map((tool) => `${tool.name} ${tool.hash}`),
-      },
-    });
-    await services.registry.updateStatus<'RemoteMCPServer'>(found.metadata.uid, (status) => ({
-      ...status,
-      // Only what the approver saw: a tool that changed meanwhile has another hash.
-      tools: (status.tools ?? []).map((tool) =>
-        (body.tools?.includes(tool.name) ?? true) &&
-        known.some((seen) => seen.name === tool.name && seen.hash === tool.hash)
-          ? { ...tool, approved: true }
-          : tool,
-      ),
-    }));
-    await services.tools.discover(found.metadata.uid);
-    return viewOf(services, current(services, found));
-  },
-});
+  const apply = route<z.infer<typeof applyRequest>>({
+    method: 'POST',
+    path: '/apply',
+    summary: 'Applies documents with the caller’s verbs, all or nothing',
+    bodyLimit: 2_621_440,
+    body: applyRequest,
+    responses: { 200: applyResult },
+    authorize: byRole('list'),
+    async handle({ caller, body, requestId }) {
+      const file = body.file ?? 'documents';
+      const { documents, errors } =
+        typeof body.documents === 'string'
+          ? parseDocuments(body.documents, file)
+          : body.documents
+              .map((document) => parseDocuments(JSON.stringify(document), file))
+              .reduce(
+                (all, one, index) => ({
+                  documents: [...all.documents, ...one.documents.map((placed) => ({ ...placed, document: index + 1 }))],
+                  errors: [...all.errors, ...one.errors.map((error) => ({ ...error, document: index + 1 }))],
+                }),
+                { documents: [], errors: [] } as ReturnType<typeof parseDocuments>,
+              );
+      if (errors.length > 0)
+        throw new HttpProblem(
+          'invalid_documents',
+          `${errors.length} mistake${errors.length > 1 ? 's' : ''}; nothing was changed`,
+          { errors },
+        );
+      return control.write(caller, documents, {
+        requestId,
+        ...(body.dryRun !== undefined && { dryRun: body.dryRun }),
+        ...(body.prune !== undefined && { prune: body.prune }),
+        ...(body.file !== undefined && { source: body.file }),
+      });
+    },
+  });
 
-const discover = route<undefined, Record<string, never>, StoredResource>({
-  method: 'POST',
-  path: '/mcp-servers/:name/actions/test',
-  summary: 'Lists the tools of a server again, now',
-  responses: { 200: resourceView },
-  authorize: about('write', 'RemoteMCPServer'),
-  async handle({ services, found }) {
-    await services.tools.discover(found.metadata.uid);
-    return viewOf(services, current(services, found));
-  },
-});
+  const approve = route<z.infer<typeof approveTools>, Record<string, never>, StoredResource>({
+    method: 'POST',
+    path: '/mcp-servers/:name/actions/approve-tools',
+    summary: 'Approves tools that appeared or changed at a tool server; all of them when none is named',
+    body: approveTools,
+    responses: { 200: resourceView },
+    authorize: about('write', 'RemoteMCPServer'),
+    async handle({ caller, body, found, requestId }) {
+      const known = found.kind === 'RemoteMCPServer' ? (found.status.tools ?? []) : [];
+      const stray = body.tools?.find((name) => !known.some((tool) => tool.name === name));
+      if (stray !== undefined)
+        throw new HttpProblem('invalid_request', `${found.metadata.name} has not been found to offer ${stray}`);
+      await o.audit.append({
+        type: 'approval',
+        phase: 'single',
+        principal: refOf(caller.principal),
+        requestId,
+        target: {
+          kind: found.kind,
+          uid: found.metadata.uid,
+          name: found.metadata.name,
+          namespace: found.metadata.namespace ?? 'default',
+        },
+        data: {
+          tools: known
+            .filter((tool) => body.tools?.includes(tool.name) ?? true)
+            .map((tool) => `${tool.name} ${tool.hash}`),
+        },
+      });
+      await registry.updateStatus<'RemoteMCPServer'>(found.metadata.uid, (status) => ({
+        ...status,
+        // Only what the approver saw: a tool that changed meanwhile has another hash.
+        tools: (status.tools ?? []).map((tool) =>
+          (body.tools?.includes(tool.name) ?? true) &&
+          known.some((seen) => seen.name === tool.name && seen.hash === tool.hash)
+            ? { ...tool, approved: true }
+            : tool,
+        ),
+      }));
+      await o.tools.discover(found.metadata.uid);
+      return control.view(current(found));
+    },
+  });
 
-const secretValues = route<z.infer<typeof setSecret>, Record<string, never>, StoredResource>({
-  method: 'PUT',
-  path: '/secrets/:name/values',
-  summary: 'Sets fields of a Secret. Nothing ever reads them back',
-  body: setSecret,
-  responses: { 200: resourceView },
-  authorize: about('write', 'Secret'),
-  async handle({ services, caller, body, found, requestId }) {
-    const statements = [];
-    for (const [field, value] of Object.entries(body.data)) {
-      if (!/^[A-Za-z0-9._-]{1,253}$/.test(field) || value === '')
-        throw new HttpProblem('invalid_request', `data.${field}: must be a named, non-empty value`);
-      statements.push(
-        ...(await services.vault.seal({ kind: 'Secret', uid: found.metadata.uid, field }, SecretValue.of(value))),
-      );
-    }
-    await services.store.commit({
-      statements,
-      changes: [{ kind: 'Secret', key: found.metadata.uid, op: 'put' }],
-      audit: [
-        services.audit.line({
-          type: 'change',
-          phase: 'single',
-          principal: refOf(caller.principal),
-          requestId,
-          target: {
-            kind: 'Secret',
-            uid: found.metadata.uid,
-            name: found.metadata.name,
-            namespace: found.metadata.namespace ?? 'default',
-          },
-          outcome: 'rotated',
-          data: { fields: Object.keys(body.data) },
-        }),
-      ],
-    });
-    return viewOf(services, found);
-  },
-});
+  const discover = route<undefined, Record<string, never>, StoredResource>({
+    method: 'POST',
+    path: '/mcp-servers/:name/actions/test',
+    summary: 'Lists the tools of a server again, now',
+    responses: { 200: resourceView },
+    authorize: about('write', 'RemoteMCPServer'),
+    async handle({ found }) {
+      await o.tools.discover(found.metadata.uid);
+      return control.view(current(found));
+    },
+  });
 
-export const resourceRoutes: readonly Route[] = [
-  apply,
-  approve,
-  discover,
-  secretValues,
-  ...kindNames.flatMap(routesOf),
-];
+  const secretValues = route<z.infer<typeof setSecret>, Record<string, never>, StoredResource>({
+    method: 'PUT',
+    path: '/secrets/:name/values',
+    summary: 'Sets fields of a Secret. Nothing ever reads them back',
+    body: setSecret,
+    responses: { 200: resourceView },
+    authorize: about('write', 'Secret'),
+    async handle({ caller, body, found, requestId }) {
+      const statements = [];
+      for (const [field, value] of Object.entries(body.data)) {
+        if (!/^[A-Za-z0-9._-]{1,253}$/.test(field) || value === '')
+          throw new HttpProblem('invalid_request', `data.${field}: must be a named, non-empty value`);
+        statements.push(
+          ...(await o.vault.seal({ kind: 'Secret', uid: found.metadata.uid, field }, SecretValue.of(value))),
+        );
+      }
+      await o.store.commit({
+        statements,
+        changes: [{ kind: 'Secret', key: found.metadata.uid, op: 'put' }],
+        audit: [
+          o.audit.line({
+            type: 'change',
+            phase: 'single',
+            principal: refOf(caller.principal),
+            requestId,
+            target: {
+              kind: 'Secret',
+              uid: found.metadata.uid,
+              name: found.metadata.name,
+              namespace: found.metadata.namespace ?? 'default',
+            },
+            outcome: 'rotated',
+            data: { fields: Object.keys(body.data) },
+          }),
+        ],
+      });
+      return control.view(found);
+    },
+  });
+
+  return [apply, approve, discover, secretValues, ...kindNames.flatMap(routesOf)];
+}

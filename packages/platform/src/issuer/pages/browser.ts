@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { answer, json, noStore, readBody } from '../wire.ts';
+import { readBody } from '../../limits/index.ts';
+import { answer, json, noStore } from '../wire.ts';
 import { pageHeaders } from './pages.ts';
 
 const BODY_LIMIT = 8 * 1024;
@@ -65,18 +66,4 @@ export async function readJson(request: IncomingMessage): Promise<Record<string,
 export function stringOf(body: Record<string, unknown>, name: string): string | undefined {
   const value = Object.hasOwn(body, name) ? body[name] : undefined;
   return typeof value === 'string' && value !== '' && value.length <= 2_048 ? value : undefined;
-}
-
-/**
- * A path of ours to go on with. Anything that a browser could take for another host is not one, nor what no cookie
- * holds.
- */
-export function localPath(value: string | undefined): string {
-  return value !== undefined && /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,1023}$/.test(value) ? value : '/ui/';
-}
-
-/** The value of one cookie. */
-export function cookieOf(header: string | undefined, name: string): string | undefined {
-  const found = (header ?? '').split(';').map((pair) => pair.trim());
-  return found.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SecretValue } from '@onbehalf/secret-value';
-import { IdentityError } from '../../people/error.ts';
+import { localPath } from '../../limits/index.ts';
+import { hashOf, type PrincipalName } from '../../people/index.ts';
 import { type LoginLinkRow, StoreError } from '../../store/index.ts';
-import { hashOf } from '../adapter.ts';
-import type { LoginLink, PrincipalName } from '../types.ts';
-import { localPath, PageError, readJson, requireSameOrigin, sendJson, stringOf } from './browser.ts';
+import { IssuerError } from '../error.ts';
+import type { LoginLink } from '../types.ts';
+import { PageError, readJson, requireSameOrigin, sendJson, stringOf } from './browser.ts';
 import type { SignInOptions } from './sign-in.ts';
 
 const LIFE = 10 * 60_000;
@@ -24,7 +25,7 @@ export function createLoginLinks(o: SignInOptions) {
   async function create(subject: string, by: PrincipalName): Promise<LoginLink> {
     const record = principals.lookup(issuer, subject);
     if (record === undefined || record.disabled)
-      throw new IdentityError('user_not_found', 'there is no user of that name who may sign in');
+      throw new IssuerError('user_not_found', 'there is no user of that name who may sign in');
     const token = randomBytes(32).toString('base64url');
     const expiresAt = now() + LIFE;
     const row = { hash: hashOf(token), sub: subject, expires_at: expiresAt, used_at: null };

@@ -3,9 +3,9 @@ import type { PrincipalLookup } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { Provider } from 'oidc-provider';
 import type { Audit } from '../../audit/index.ts';
-import { createAttempts } from '../../people/attempts.ts';
+import { createAttempts } from '../../people/index.ts';
 import type { Store } from '../../store/index.ts';
-import { CONSOLE } from '../provider.ts';
+import { CONSOLE } from '../doors.ts';
 import { PageError, readJson, requireSameOrigin, sendJson, sendPage, stringOf } from './browser.ts';
 import { errorPage, signInPage } from './pages.ts';
 

@@ -1,6 +1,6 @@
 import { SecretValue } from '@onbehalf/secret-value';
 import type { JWTPayload } from 'jose';
-import type { UsedAssertion } from '../../people/used-assertions.ts';
+import type { UsedAssertion } from '../../people/index.ts';
 import type { Registry } from '../../store/index.ts';
 import type { SigningKeys } from '../keys.ts';
 import type { AgentName } from '../types.ts';

@@ -7,7 +7,7 @@ import {
   type JWTPayload,
   jwtVerify,
 } from 'jose';
-import type { UsedAssertion } from '../../people/used-assertions.ts';
+import type { UsedAssertion } from '../../people/index.ts';
 import type { ClientGrant } from '../types.ts';
 import { type Check, pass, TokenError } from './errors.ts';
 import type { Form } from './form.ts';

@@ -1,5 +1,5 @@
-import type { WireResponse } from '../wire.ts';
-import { json } from '../wire.ts';
+import { replayOf } from '../../people/index.ts';
+import { json, type WireResponse } from '../wire.ts';
 
 /** RFC 6749 section 5.2, RFC 8707 section 2. */
 export type TokenErrorCode =
@@ -42,6 +42,12 @@ export interface Check<Facts> {
 export function pass<Facts>(checks: readonly Check<Facts>[], facts: Facts): void {
   const failed = checks.find((check) => !check.passes(facts));
   if (failed !== undefined) throw new TokenError(failed.error, failed.name, failed.says);
+}
+
+/** A unit that failed because one of its assertions was used before is a refusal; anything else is what it is. */
+export function orReplayed(error: unknown): unknown {
+  const code = replayOf(error);
+  return code === undefined ? error : new TokenError(code, 'assertion_once', 'an assertion was used before');
 }
 
 export function errorAnswer({ error, message }: TokenError, basic: boolean): WireResponse {

@@ -1,5 +1,6 @@
+import type { PrincipalName } from '../../people/index.ts';
 import type { Registry } from '../../store/index.ts';
-import type { IdentityOptions, PrincipalName } from '../types.ts';
+import type { TargetQuestion } from '../types.ts';
 import { agentOf, agentSubject, verifyAgentToken } from './agents.ts';
 import { ACTOR, chainOf, DELEGATION_REQUEST, EXCHANGE_FORM, SCOPE, TARGET } from './checks.ts';
 import type { TokenClient } from './client-auth.ts';
@@ -12,7 +13,7 @@ import type { RegisteredTarget, Targets } from './targets.ts';
 export interface ExchangeOptions extends Issuing, SubjectOptions {
   registry: Registry;
   targets: Targets;
-  authorizeTarget: IdentityOptions['authorizeTarget'];
+  authorizeTarget(question: TargetQuestion): boolean;
   /** Per client and subject. */
   admits(key: string): boolean;
 }

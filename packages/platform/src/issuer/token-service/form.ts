@@ -1,5 +1,6 @@
-import type { WireRequest } from '../wire.ts';
-import { type Check, pass, TokenError } from './errors.ts';
+import type { FormEndpoint } from '../types.ts';
+import { json, type WireRequest, type WireResponse } from '../wire.ts';
+import { type Check, errorAnswer, pass, TokenError } from './errors.ts';
 
 /** Bytes of a form: two JWTs of 16 KiB and what goes with them. */
 export const FORM_LIMIT = 64 * 1024;
@@ -73,6 +74,19 @@ export function parseForm(request: WireRequest): Form {
   const fields = type === 'application/x-www-form-urlencoded' ? [...new URLSearchParams(text)] : [];
   pass(CHECKS, { request, type, text, fields });
   return new Map(fields.filter(([, value]) => value !== ''));
+}
+
+/** An endpoint that another room answers: what is no form never reaches it. */
+export async function answerForm(request: WireRequest, endpoint: FormEndpoint): Promise<WireResponse> {
+  let form: Form;
+  try {
+    form = parseForm(request);
+  } catch (error) {
+    if (error instanceof TokenError) return errorAnswer(error, false);
+    throw error;
+  }
+  const { status, body } = await endpoint(form);
+  return json(status, body);
 }
 
 export function required(form: Form, name: string): string {

@@ -1,12 +1,12 @@
 import type { PrincipalLookup } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
-import { replayOf, type UsedAssertion, useOnce } from '../../people/used-assertions.ts';
+import { type UsedAssertion, useOnce } from '../../people/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { SigningKeys } from '../keys.ts';
 import { json, type WireResponse } from '../wire.ts';
 import { authenticateClient, type ClientAuthOptions, type TokenClient } from './client-auth.ts';
-import { TokenError } from './errors.ts';
+import { orReplayed, TokenError } from './errors.ts';
 import { type Form, required } from './form.ts';
 
 export interface IntrospectionOptions {
@@ -71,7 +71,7 @@ async function remember(used: readonly UsedAssertion[], { store }: Introspection
   try {
     await store.commit({ statements: useOnce(store, used) });
   } catch (error) {
-    throw replayOf(error) ?? error;
+    throw orReplayed(error);
   }
 }
 

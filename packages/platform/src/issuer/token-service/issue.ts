@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { JWTPayload } from 'jose';
 import type { Audit, AuditTarget, Half } from '../../audit/index.ts';
-import { replayOf, spend, type UsedAssertion, useOnce } from '../../people/used-assertions.ts';
+import type { PrincipalName } from '../../people/index.ts';
+import { spend, type UsedAssertion, useOnce } from '../../people/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { SigningKeys } from '../keys.ts';
-import type { AgentName, PrincipalName } from '../types.ts';
-import type { TokenError } from './errors.ts';
+import type { AgentName } from '../types.ts';
+import { orReplayed, type TokenError } from './errors.ts';
 import type { Act } from './subject.ts';
 import type { RegisteredTarget } from './targets.ts';
 
@@ -79,7 +80,7 @@ export async function issue(
   try {
     await store.commit({ statements: useOnce(store, trail.used), audit: [line] });
   } catch (error) {
-    throw replayOf(error) ?? error;
+    throw orReplayed(error);
   }
   return { token, expiresIn: exp - iat, scope };
 }

@@ -1,8 +1,8 @@
 import type { Door, IssuerConfig, Principal, PrincipalLookup, Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
+import type { PrincipalName } from '../../people/index.ts';
 import type { SigningKeys } from '../keys.ts';
-import type { PrincipalName } from '../types.ts';
 import { TokenError } from './errors.ts';
 
 export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';

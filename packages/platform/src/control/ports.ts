@@ -1,0 +1,29 @@
+import type { Principal } from '@onbehalf/access';
+import type { Audit } from '../audit/index.ts';
+import type { Policy } from '../policy/index.ts';
+import type { Registry, Store } from '../store/index.ts';
+import type { Vault } from '../vault/index.ts';
+
+/** Whoever writes. */
+export interface Writer {
+  principal: Principal;
+  address: string;
+}
+
+/** What this installation itself is: never a tool server, never a target. */
+export interface Embedded {
+  /** `publicUrl`, and the name of the embedded issuer. */
+  issuer: string;
+  doorAudiences: readonly string[];
+}
+
+export type Deciding = { policy: Pick<Policy, 'decide' | 'principalOf'>; registry: Registry };
+
+export interface ControlPorts extends Deciding {
+  now: () => number;
+  store: Store;
+  audit: Audit;
+  vault: Pick<Vault, 'seal' | 'remove' | 'describe'>;
+  embedded: Embedded;
+  onError: (error: unknown) => void;
+}

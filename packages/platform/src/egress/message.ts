@@ -1,0 +1,19 @@
+import type { Dispatcher } from 'undici';
+import type { Limits } from './limits.ts';
+
+export interface EgressRequest {
+  method?: Dispatcher.HttpMethod;
+  headers?: Record<string, string | string[]>;
+  body?: string | Buffer | Uint8Array | null;
+  signal?: AbortSignal | undefined;
+  limits?: Partial<Limits>;
+}
+
+export interface EgressResponse {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  /** Raw bytes, not decoded. Leaving the loop early closes the connection. */
+  body: AsyncIterable<Buffer> & { cancel(): void };
+}
+
+export type EgressInit = RequestInit & { limits?: Partial<Limits> };
