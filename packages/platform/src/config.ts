@@ -3,6 +3,7 @@
  * is opened. It may use the resource nouns and secret values. Nobody else in the platform reads the environment.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { exchangeProfiles, milliseconds, nearest } from '@onbehalf/resources';
@@ -13,7 +14,11 @@ import { z } from 'zod';
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/;
 
 const port = z.coerce.number().int().min(0).max(65_535);
-const cidr = z.string().regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'must be a CIDR block such as 10.0.0.0/8');
+const cidr = z.string().refine((block) => {
+  const [address = '', prefix = '', ...rest] = block.split('/');
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits;
+}, 'must be a CIDR block such as 10.0.0.0/8');
 const boolean = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')]);
 const commaList = z.union([
   z.array(z.string()),
@@ -37,8 +42,31 @@ function secure(value: string): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
 }
 
+const budget = (value: number, about: string) => ({
+  schema: z.number().int().min(1).max(10_000_000).default(value),
+  about: `${about} (${value})`,
+});
+
 /** Settings that stand together in the file, below one name, and have no variables. */
 export const sections = {
+  limits: {
+    turnsRunning: budget(20, 'turns of one person that run at once'),
+    turnsStarted: budget(600, 'turns that one person starts in a minute'),
+    sessionsMade: budget(60, 'conversations that one person begins in a minute'),
+    sessionsKept: budget(10_000, 'conversations of one person that are kept'),
+    sockets: budget(50, 'WebSockets of one person that are open at once'),
+    streams: budget(50, 'event streams of one person that are open at once'),
+    handshakes: budget(200, 'WebSocket handshakes of one address that are under way'),
+    tickets: budget(60, 'tickets that one person gets in a minute'),
+    trials: budget(60, 'exchanges that one person tries by hand in a minute'),
+    applies: budget(60, 'writes of resources by one person in a minute'),
+    documents: budget(2_000, 'documents in one apply'),
+    passwordsOfName: budget(10, 'passwords that one address tries for one name in a minute'),
+    passwords: budget(30, 'passwords that one address tries in a minute'),
+    tokenRefusalsOfClient: budget(10, 'refused token requests of one address for one client in a minute'),
+    tokenRefusals: budget(30, 'refused token requests of one address in a minute'),
+    signIns: budget(100, 'sign-ins that one address begins in ten minutes'),
+  },
   tokenExchange: {
     cacheEntries: {
       schema: z.number().int().min(1).max(1_000_000).default(8_192),

@@ -12,8 +12,9 @@ import { chainHash, createAudit, fileWitness } from './audit/index.ts';
 import type { Config } from './config.ts';
 import { createControl } from './control/index.ts';
 import { createEgress } from './egress/index.ts';
-import { createApp, createAuthenticator, createRoutes, loginPages } from './http/index.ts';
+import { createApp, createAuthenticator, createReadiness, createRoutes, loginPages } from './http/index.ts';
 import { createIssuer, type Issuer } from './issuer/index.ts';
+import { createLimits } from './limits/index.ts';
 import { createLogin, type Login, loginIssuerOf } from './login/index.ts';
 import { createModels, ModelError } from './models/index.ts';
 import {
@@ -105,6 +106,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
         },
         room,
       );
+    const limits = createLimits({ settings: config.limits, trustedProxies: config.trustedProxies });
     const cookiePrefix = cookiePrefixOf(installation);
     const users = createUsers({ store, audit, principals, now, issuer: config.publicUrl });
     const trusted = createTrustedIssuers({
@@ -217,15 +219,31 @@ export async function startPlatform(config: Config): Promise<Platform> {
 
     const presence: Presence = { session: login.sessions.byHash, verifier, principals, now };
     const authenticator = createAuthenticator({
-      ...{ publicUrl: config.publicUrl, verifier, login, tickets, users, policy, registry, runtime, now },
+      ...{ publicUrl: config.publicUrl, limits, verifier, login, tickets, users, policy, registry, runtime, now },
     });
-    const doors = { store, registry, audit, vault, policy, models, tools, runtime, control, presence, log, now };
+    const doors = {
+      limits,
+      store,
+      registry,
+      audit,
+      vault,
+      policy,
+      models,
+      tools,
+      runtime,
+      control,
+      presence,
+      log,
+      now,
+    };
     const routes = createRoutes({
       ...{ ...doors, authenticator, tickets, users, sessions: login.sessions, keyedHash: vault.keyedHash },
       ...{ modelsEnabled: config.modelsEnabled, loginLinks: issuer.loginLinks },
       ...{ issuer: issuer.issuer, issuerCounts: issuer.counts },
     });
+    const readiness = createReadiness({ store, now });
     const app = {
+      readiness,
       ...{ ...doors, authenticator, routes, keyedHash: vault.keyedHash },
       ...{ publicUrl: config.publicUrl, version: VERSION, consoleDir: consoleFolder() },
       pages: [issuer.handle, loginPages({ publicUrl: config.publicUrl, sessions: login.sessions, control, log })],
@@ -253,6 +271,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       adminSocket,
       notes,
       async close() {
+        readiness.drain();
         tcp.closeSockets();
         await runtime.drain(DRAIN_MS);
         await closeAll();

@@ -167,6 +167,10 @@ export const meView = z.strictObject({
   signedInBy: z.string(),
   expiresAt: z.string().exactOptional(),
   csrf: z.string().exactOptional(),
+  /** Budgets of this person. `used` is left out where it is counted elsewhere. */
+  limits: z.array(
+    z.strictObject({ budget: z.string(), limit: z.int(), used: z.int().exactOptional(), says: z.string() }),
+  ),
 });
 export type MeView = z.infer<typeof meView>;
 

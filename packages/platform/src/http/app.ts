@@ -5,11 +5,13 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Audit } from '../audit/index.ts';
+import { type Limits, personKey } from '../limits/index.ts';
 import { LOCAL_ADMIN } from '../people/index.ts';
 import type { Caller } from './caller.ts';
 import { createNodeServer, type NodeServerPorts } from './node-server.ts';
 import { openApi } from './openapi.ts';
 import { HttpProblem, NOT_FOUND, problemBody, toProblem } from './problems.ts';
+import type { Readiness } from './readiness.ts';
 import { createRefusalLog } from './refusals.ts';
 import { byRole, type Route, route } from './route.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -30,6 +32,8 @@ export interface AppPorts extends NodeServerPorts, WebSocketPorts {
   publicUrl: string;
   version: string;
   routes: readonly Route[];
+  limits: Limits;
+  readiness: Readiness;
   audit: Pick<Audit, 'append'>;
   log: Logger;
 }
@@ -76,6 +80,8 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
           : await ports.authenticator.caller(request.raw, false);
       const definition = request.routeOptions.config as { route?: Route };
       await authorize(ports, request, definition.route, kind);
+      const { budget } = definition.route ?? {};
+      if (budget !== undefined && kind !== 'local') ports.limits.take(budget, personKey(request.caller.principal));
     } catch (error) {
       const problem = toProblem(error);
       refusals.note(request, problem, error);
@@ -106,7 +112,11 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
   });
 
   app.get('/healthz', async () => ({ status: 'ok' }));
-  app.get('/readyz', async () => ({ status: 'ok' }));
+  app.get('/readyz', async (_request, reply) => {
+    const problem = await ports.readiness.problem();
+    if (problem === undefined) return { status: 'ok' };
+    return reply.code(503).header('retry-after', '5').send({ status: 'not ready', reason: problem });
+  });
   app.get('/api/healthcheck', async () => ({ status: 'ok', timestamp: new Date(ports.now()).toISOString() }));
   // Sixty schemas: made when somebody asks.
   let document: ReturnType<typeof openApi> | undefined;

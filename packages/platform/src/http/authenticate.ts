@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { AccessError, findCredential, type Principal, type Verifier } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
+import type { Limits } from '../limits/index.ts';
 import type { Login } from '../login/index.ts';
 import type { Tickets, Users } from '../people/index.ts';
 import { authorizeFor, type Policy } from '../policy/index.ts';
@@ -12,6 +13,7 @@ import { HttpProblem } from './problems.ts';
 
 export interface AuthenticatePorts {
   publicUrl: string;
+  limits: Pick<Limits, 'address'>;
   now: () => number;
   verifier: Pick<Verifier, 'verify'>;
   login: Login;
@@ -77,7 +79,7 @@ export function createAuthenticator(o: AuthenticatePorts): Authenticator {
   }
 
   async function caller(request: IncomingMessage, upgrade: boolean): Promise<Caller> {
-    const address = request.socket.remoteAddress ?? 'local';
+    const address = o.limits.address(request);
     const found = findCredential({
       headers: request.headers,
       rawHeaders: request.rawHeaders,

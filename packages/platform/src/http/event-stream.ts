@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { SessionEvent, SessionView } from '@onbehalf/resources';
 import type { FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
+import { type Limits, personKey } from '../limits/index.ts';
 import { type Policy, type Presence, stillAllowed, watchAccess } from '../policy/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { Caller } from './caller.ts';
@@ -12,6 +13,7 @@ export interface StreamPorts {
   runtime: Pick<Runtime, 'follow'>;
   policy: Policy;
   presence: Presence;
+  limits: Pick<Limits, 'hold'>;
   log: Pick<Logger, 'warn'>;
   now: () => number;
 }
@@ -23,24 +25,51 @@ export async function streamEvents(
   session: SessionView,
   after: number,
   caller: Caller,
-  { ends = () => false, onlyTurn }: { ends?: (event: SessionEvent) => boolean; onlyTurn?: string } = {},
+  {
+    ends = () => false,
+    onlyTurn,
+    reason,
+  }: {
+    ends?: (event: SessionEvent) => boolean;
+    onlyTurn?: string;
+    /** Why somebody else than the owner reads. */
+    reason?: string | undefined;
+  } = {},
 ): Promise<void> {
+  const { raw } = reply;
+  // Whoever has gone already is never heard of again.
+  if (raw.destroyed) return;
+  const { principal } = caller;
+  const release = principal.kind === 'local' ? () => undefined : ports.limits.hold('streams', personKey(principal));
   const controller = new AbortController();
   const stop = () => controller.abort();
+  let events: AsyncIterable<SessionEvent>;
+  try {
+    events = ports.runtime.follow(session, after, controller.signal);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  raw.once('close', stop);
   const stopWatching = watchAccess(
     ports.policy,
     () =>
-      stillAllowed(ports.presence, ports.policy, caller, 'session.read', { kind: 'Session', owner: caller.principal }),
+      stillAllowed(
+        ports.presence,
+        ports.policy,
+        caller,
+        'session.read',
+        { kind: 'Session', owner: session.owner },
+        reason === undefined ? {} : { reason },
+      ),
     stop,
   );
-  const { expiresAt, kind } = caller.principal.credential;
+  const { expiresAt, kind } = principal.credential;
   // A turn's own stream ends with the turn; the log's would outlive its token. A cookie session renews itself.
   const left =
     onlyTurn === undefined && kind !== 'session' && expiresAt !== undefined ? expiresAt - ports.now() : undefined;
   const expiry = left === undefined ? undefined : setTimeout(stop, Math.min(Math.max(left, 0), 2_147_483_647)).unref();
-  const events = ports.runtime.follow(session, after, controller.signal);
   reply.hijack();
-  const { raw } = reply;
   raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
     'content-type': 'text/event-stream',
@@ -48,7 +77,6 @@ export async function streamEvents(
     'x-accel-buffering': 'no',
   });
   raw.flushHeaders();
-  raw.once('close', stop);
   // A proxy closes what is silent.
   const alive = setInterval(() => raw.write(': alive\n\n'), COMMENT_MS);
   try {
@@ -64,6 +92,7 @@ export async function streamEvents(
     clearInterval(alive);
     clearTimeout(expiry);
     stopWatching();
+    release();
     controller.abort();
     raw.end();
   }

@@ -8,4 +8,5 @@ export { type AuthenticatePorts, createAuthenticator } from './authenticate.ts';
 export { loginPages } from './login-pages.ts';
 export { openApi } from './openapi.ts';
 export { PROBLEMS } from './problems.ts';
+export { createReadiness } from './readiness.ts';
 export { createRoutes, type RoutePorts } from './routes/index.ts';

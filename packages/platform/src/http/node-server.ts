@@ -1,7 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { headTooLarge } from '../limits/index.ts';
 import { hostNames } from './host-names.ts';
+import { HttpProblem, problemBody } from './problems.ts';
 import { serveConsole } from './static-files.ts';
+
+const TRICKLE_MS = 10_000;
+const REFUSED_HEADS: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+};
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -23,13 +31,28 @@ export async function createNodeServer(o: NodeServerPorts, kind: 'tcp' | 'local'
   // The administration socket has no pages, so it need not list them.
   const serveFile = kind === 'tcp' ? await serveConsole(o.consoleDir, o.publicUrl) : () => false;
   const server = createServer(
-    { maxHeaderSize: 65_536, requestTimeout: 60_000, keepAliveTimeout: 75_000 },
+    {
+      maxHeaderSize: 65_536,
+      // A head or a body that trickles is cut, and looked for each second.
+      headersTimeout: TRICKLE_MS,
+      requestTimeout: TRICKLE_MS,
+      connectionsCheckingInterval: 1_000,
+      keepAliveTimeout: 75_000,
+    },
     (request, response) => {
       if (kind === 'local') return api(request, response);
       if (!names.has(request.headers.host ?? '')) {
         response
           .writeHead(421, { 'content-type': 'text/plain', connection: 'close' })
           .end('This server does not answer for that host name.\n');
+        return;
+      }
+      const tooLarge = headTooLarge(request);
+      if (tooLarge !== undefined) {
+        const problem = new HttpProblem(tooLarge.code, tooLarge.says);
+        response
+          .writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' })
+          .end(JSON.stringify(problemBody(problem)));
         return;
       }
       dispatch(request, response).catch(() => {
@@ -44,8 +67,9 @@ export async function createNodeServer(o: NodeServerPorts, kind: 'tcp' | 'local'
     if (!serveFile(request, response)) api(request, response);
   }
   // What node cannot parse never reaches a route; it learns nothing but that.
-  server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+  server.on('clientError', (error: Error & { code?: string }, socket) => {
+    const status = REFUSED_HEADS[error.code ?? ''] ?? '400 Bad Request';
+    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else socket.destroy();
   });
   return server;

@@ -6,6 +6,7 @@ import { AuditError } from '../audit/index.ts';
 import { ControlError } from '../control/index.ts';
 import { EgressError } from '../egress/index.ts';
 import { IssuerError } from '../issuer/index.ts';
+import { LimitError } from '../limits/index.ts';
 import { ModelError } from '../models/index.ts';
 import { PeopleError } from '../people/index.ts';
 import { RuntimeError } from '../runtime/index.ts';
@@ -27,6 +28,8 @@ export const PROBLEMS = {
   turn_not_waiting: [409, 'The turn does not wait for a token'],
   agent_disabled: [409, 'The agent is switched off'],
   too_large: [413, 'The request is too large'],
+  query_too_large: [414, 'The query is too large'],
+  headers_too_large: [431, 'The request has too many headers'],
   unsupported_media_type: [415, 'The body must be application/json'],
   misdirected: [421, 'This server does not answer for that host name'],
   invalid_request: [400, 'The request is not valid'],
@@ -104,6 +107,8 @@ export function toProblem(error: unknown): HttpProblem {
     return new HttpProblem(error.code, error.message, error.errors && { errors: error.errors });
   if (error instanceof PeopleError || error instanceof IssuerError)
     return new HttpProblem(PEOPLE[error.code] ?? 'invalid_request', error.message);
+  if (error instanceof LimitError)
+    return new HttpProblem('rate_limited', error.message, { headers: { 'retry-after': String(error.retryAfter) } });
   if (error instanceof z.ZodError) return new HttpProblem('invalid_request', zodDetail(error));
   if (error instanceof StoreError) return storeProblem(error);
   if (error instanceof AuditError)

@@ -1,6 +1,7 @@
 import type { Action, DecisionContext, DecisionResource } from '@onbehalf/access';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Rate } from '../limits/index.ts';
 import type { Caller } from './caller.ts';
 import { HttpProblem, NOT_FOUND } from './problems.ts';
 
@@ -31,6 +32,8 @@ export interface Route<Body = unknown, Query = unknown, Found = unknown> {
   /** Reached over the administration socket only. */
   localOnly?: true;
   bodyLimit?: number;
+  /** What one person may do so often. Taken before the body is read. */
+  budget?: Rate;
   body?: z.ZodType<Body>;
   query?: z.ZodType<Query>;
   /** By status; `null` for an answer without a body. */

@@ -2,6 +2,7 @@ import type { SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
+import { type Limits, personKey } from '../limits/index.ts';
 import { refOf } from '../people/index.ts';
 import { authorizeFor, type Presence, presentCaller, stillAllowed, watchAccess } from '../policy/index.ts';
 import { identityOf, type Runtime } from '../runtime/index.ts';
@@ -9,12 +10,14 @@ import type { Registry, Stored } from '../store/index.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
 import { type Encoder, eventEncoder, firstFrames, secondFrames } from './frames.ts';
+import { openSession } from './open-session.ts';
 import { toProblem } from './problems.ts';
 import { type TurnInputPorts, turnInput } from './turn-input.ts';
 
 export interface SocketPorts extends TurnInputPorts {
   runtime: Runtime;
   registry: Registry;
+  limits: Limits;
   presence: Presence;
   authenticator: Pick<Authenticator, 'bearer'>;
 }
@@ -81,7 +84,7 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
   };
 
   async function open(after: number) {
-    session ??= await ports.runtime.sessions.create({
+    session ??= await openSession(ports, caller.principal, {
       agent: identityOf(request.agent),
       owner: refOf(caller.principal),
       door: 'websocket',
@@ -130,6 +133,7 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
         const agent = ports.registry.byUid(request.agent.metadata.uid);
         if (posting.effect !== 'allow' || agent?.kind !== 'Agent')
           return fail('forbidden', 'only its owner speaks in a session');
+        ports.limits.take('turnsStarted', personKey(caller.principal));
         await ports.runtime.start(input, agent as Stored<'Agent'>);
         return;
       }
@@ -189,7 +193,16 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
   const ping = setInterval(() => socket.ping(), PING_MS);
   const stopWatching = watchAccess(
     ports.policy,
-    () => stillAllowed(ports.presence, ports.policy, caller, 'run', { kind: 'Agent', uid: request.agent.metadata.uid }),
+    async () =>
+      (await stillAllowed(ports.presence, ports.policy, caller, 'run', {
+        kind: 'Agent',
+        uid: request.agent.metadata.uid,
+      })) &&
+      (session === undefined ||
+        (await stillAllowed(ports.presence, ports.policy, caller, 'session.read', {
+          kind: 'Session',
+          owner: session.owner,
+        }))),
     leave,
   );
   socket.on('message', (data, binary) => {

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { securityHeaders } from './security-headers.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -62,11 +63,10 @@ async function sendFile(file: string, immutable: boolean, head: boolean, respons
       'cache-control': immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
     });
     if (head) response.end();
-    else
-      createReadStream(file)
-        .on('error', () => response.destroy())
-        .pipe(response);
+    // A download that breaks off gives the file back.
+    else await pipeline(createReadStream(file), response);
   } catch {
-    response.writeHead(404).end();
+    if (response.headersSent) response.destroy();
+    else response.writeHead(404).end();
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
+import { addressKey, headTooLarge, type Limits, personKey } from '../limits/index.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
 import { findAgent } from './find-agent.ts';
@@ -15,6 +16,7 @@ const ADDRESS = /^\/api\/agents\/([a-z0-9.-]+)\/react$/;
 
 export interface WebSocketPorts extends SocketPorts {
   publicUrl: string;
+  limits: Limits;
   authenticator: Authenticator;
 }
 
@@ -32,20 +34,28 @@ export function attachWebSocket(ports: WebSocketPorts, server: Server, refusals:
     socket.on('error', () => socket.destroy());
     const id = randomUUID();
     let caller: Caller | undefined;
+    let done: () => void = () => undefined;
     (async () => {
+      done = ports.limits.hold('handshakes', addressKey(ports.limits.address(request)));
+      const tooLarge = headTooLarge(request);
+      if (tooLarge !== undefined) throw new HttpProblem(tooLarge.code, tooLarge.says);
       if (!names.has(request.headers.host ?? ''))
         throw new HttpProblem('misdirected', 'use the address that this server was started with');
       const url = targetOf(request.url);
       caller = await ports.authenticator.caller(request, true);
       const opened = await admit(ports, caller, url);
+      const release = ports.limits.hold('sockets', personKey(caller.principal));
+      socket.once('close', release);
       sockets.handleUpgrade(request, socket, head, (ws) =>
         serveSocket(ports, ws, { ...opened, caller: caller as Caller, requestId: id }),
       );
-    })().catch((error: unknown) => {
-      const problem = toProblem(error);
-      refusals.note({ id, method: 'GET', url: request.url ?? '/', caller }, problem, error);
-      refuse(socket, request, problem);
-    });
+    })()
+      .catch((error: unknown) => {
+        const problem = toProblem(error);
+        refusals.note({ id, method: 'GET', url: request.url ?? '/', caller }, problem, error);
+        refuse(socket, request, problem);
+      })
+      .finally(() => done());
   });
   return {
     close() {
@@ -106,7 +116,10 @@ function refuse(socket: Duplex, _request: IncomingMessage, problem: HttpProblem)
   const [status, title] = PROBLEMS[problem.code];
   const body = JSON.stringify(problemBody(problem));
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="onbehalf"\r\n' : '';
+  const more = Object.entries(problem.headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
   socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n${challenge}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n${challenge}${more}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

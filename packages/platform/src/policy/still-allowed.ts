@@ -1,4 +1,11 @@
-import { AccessError, type Action, type DecisionResource, type Principal, type Verifier } from '@onbehalf/access';
+import {
+  AccessError,
+  type Action,
+  type DecisionContext,
+  type DecisionResource,
+  type Principal,
+  type Verifier,
+} from '@onbehalf/access';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Principals } from '../people/index.ts';
 import type { Policy } from './types.ts';
@@ -54,10 +61,11 @@ export async function stillAllowed(
   admitted: Admitted,
   action: Action,
   resource: DecisionResource,
+  context: Partial<DecisionContext> = {},
 ): Promise<boolean> {
   const caller = await presentCaller(presence, admitted);
   if (caller === undefined) return false;
-  return policy.decide(policy.current(caller.principal), action, resource).effect === 'allow';
+  return policy.decide(policy.current(caller.principal), action, resource, context).effect === 'allow';
 }
 
 /** Asks again after each change, and calls `onLost` once it is no longer so. Returns what ends the watch. */

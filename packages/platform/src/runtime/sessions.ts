@@ -21,6 +21,18 @@ export class Sessions {
     this.#now = now;
   }
 
+  /** How many conversations somebody has. */
+  async count(owner: { issuer: string; subject: string }): Promise<number> {
+    const query = this.#store.builder
+      .selectFrom('sessions')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('owner_iss', '=', owner.issuer)
+      .where('owner_sub', '=', owner.subject)
+      .where('deleted_at', 'is', null);
+    const [row] = await this.#store.read<{ count: number }>(query.compile());
+    return Number(row?.count ?? 0);
+  }
+
   async create(input: {
     agent: AgentIdentity;
     owner: { issuer: string; subject: string };

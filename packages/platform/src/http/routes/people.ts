@@ -12,6 +12,7 @@ import {
 import { SecretValue } from '@onbehalf/secret-value';
 import type { z } from 'zod';
 import type { Issuer } from '../../issuer/index.ts';
+import type { Limits } from '../../limits/index.ts';
 import type { LoginSessions } from '../../login/index.ts';
 import type { Tickets, Users } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
@@ -21,6 +22,7 @@ import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 
 export interface PeoplePorts {
+  limits: Pick<Limits, 'usage'>;
   registry: Pick<Registry, 'get'>;
   policy: Pick<Policy, 'decide'>;
   sessions: Pick<LoginSessions, 'logout'>;
@@ -54,6 +56,7 @@ export function peopleRoutes(o: PeoplePorts): readonly Route[] {
           expiresAt: new Date(principal.credential.expiresAt).toISOString(),
         }),
         ...(caller.csrf !== undefined && { csrf: caller.csrf }),
+        limits: o.limits.usage(principal),
       };
     },
   });
@@ -76,6 +79,7 @@ export function peopleRoutes(o: PeoplePorts): readonly Route[] {
     path: '/tickets',
     summary: 'A one-time ticket for a WebSocket: 30 s, one agent, one use',
     body: createTicket,
+    budget: 'tickets',
     responses: { 201: ticketView },
     // Which agent is said in the body; what may be asked before it is read is whether the caller may have tickets at all.
     authorize: ({ caller }) => {

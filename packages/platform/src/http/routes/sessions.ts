@@ -14,6 +14,7 @@ import {
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
+import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import { authorizeFor } from '../../policy/index.ts';
 import { identityOf, type Runtime } from '../../runtime/index.ts';
@@ -22,6 +23,7 @@ import type { Tools } from '../../tools/index.ts';
 import type { Authenticator } from '../authenticate.ts';
 import { type StreamPorts, streamEvents } from '../event-stream.ts';
 import { findAgent } from '../find-agent.ts';
+import { openSession } from '../open-session.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 import { type TurnInputPorts, turnInput } from '../turn-input.ts';
@@ -45,6 +47,7 @@ const content = postMessage.superRefine(({ content: text }, context) => {
 });
 
 export interface SessionPorts extends StreamPorts, TurnInputPorts {
+  limits: Limits;
   runtime: Runtime;
   registry: Registry;
   audit: Pick<Audit, 'append'>;
@@ -148,7 +151,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
       responses: { 201: sessionView },
       authorize: agentFor('run'),
       handle: ({ caller, body, found }) =>
-        runtime.sessions.create({
+        openSession(o, caller.principal, {
           agent: identityOf(found),
           owner: refOf(caller.principal),
           door: 'api',
@@ -240,7 +243,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
         const last = raw.headers['last-event-id'];
         const after = typeof last === 'string' && /^\d{1,15}$/.test(last) ? Number(last) : (query.after ?? 0);
         if (/\btext\/event-stream\b/.test(raw.headers.accept ?? ''))
-          return streamEvents(o, reply, found, after, caller);
+          return streamEvents(o, reply, found, after, caller, { reason: query.reason });
         return { events: await runtime.events(found, after, query.limit), lastSeq: found.lastSeq };
       },
     }),

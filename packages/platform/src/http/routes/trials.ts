@@ -37,6 +37,7 @@ export function trialRoutes(o: TrialPorts): readonly Route[] {
       summary:
         'Exchanges once as the caller, through one of their agents, and says what came back and what to mend. The tool server is not called, the token is thrown away',
       query: trialQuery,
+      budget: 'trials',
       responses: { 200: exchangeTrial },
       authorize({ caller, params, query }) {
         const runnable = ({ metadata }: Stored<'Agent'>) =>
