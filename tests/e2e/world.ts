@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Running, up } from '@onbehalf/platform/up';
@@ -53,6 +53,8 @@ export interface WorldOptions {
   bare?: boolean;
   /** The ModelConfig `default` comes from the environment. */
   withoutModel?: boolean;
+  /** The configuration file, as YAML. */
+  config?: string;
 }
 
 const PEOPLE = {
@@ -69,12 +71,15 @@ const PEOPLE = {
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'onbehalf-e2e-')));
   const port = options.port ?? (await freePort());
+  const configFile = options.config === undefined ? undefined : join(dataDir, 'onbehalf.yaml');
+  if (configFile !== undefined) await writeFile(configFile, options.config ?? '');
   const url = `http://localhost:${port}`;
   const seen: World['seen'] = { orders: [], hr: [] };
   const orders = await startOrders({ issuer: url, port: 0, onSeen: (entry) => seen.orders.push(entry) });
   const hr = await startHr({ issuer: url, port: 0, onSeen: (entry) => seen.hr.push(entry) });
   const server = await up({
     flags: { port, dataDir },
+    ...(configFile !== undefined && { configFile }),
     env: { ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32', ONBEHALF_LOG_LEVEL: 'silent', ...options.env },
     print: () => undefined,
   }).catch(async (error: unknown) => {

@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provider } from 'oidc-provider';
+import { formTooLarge } from '../limits/index.ts';
 import { assets } from './pages/assets.ts';
 import { PageError, sendError, sendJson, sendNotFound, sendPage } from './pages/browser.ts';
 import type { createLoginLinks } from './pages/link.ts';
 import { linkPage, pageHeaders } from './pages/pages.ts';
 import type { createSignIn } from './pages/sign-in.ts';
 import { FORM_LIMIT } from './token-service/form.ts';
-import { answer, json, noStore, pathOf, toWire, type WireRequest, type WireResponse } from './wire.ts';
+import { answer, json, noStore, pathOf, runHandler, toWire, type WireRequest, type WireResponse } from './wire.ts';
 
 export interface RoutesOptions {
   issuer: string;
@@ -26,11 +27,8 @@ const OURS = /^\/(oidc\/|login\/(link|assets|sign-in)(\/|$))/;
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */
 export function createRoutes(o: RoutesOptions) {
   async function program(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const wire = await toWire(request, FORM_LIMIT);
-    if (wire === undefined) {
-      const refusal = { error: 'invalid_request', error_description: 'the body is too large' };
-      return answer(response, json(413, refusal, { connection: 'close' }));
-    }
+    const wire = await boundedForm(request, response);
+    if (wire === undefined) return;
     const said = await o.respond(wire);
     if (said === undefined) sendNotFound(response);
     else answer(response, said);
@@ -57,9 +55,26 @@ export function createRoutes(o: RoutesOptions) {
     return sendNotFound(response);
   }
 
-  function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
-    return o.provider().callback()(request, response);
+    if (request.method !== 'POST') return o.provider().callback()(request, response);
+    const wire = await boundedForm(request, response);
+    if (wire !== undefined) answer(response, await runHandler(o.provider().callback(), wire));
+  }
+
+  /** Undefined: it was refused. What parses forms below takes time that grows with the square of their fields. */
+  async function boundedForm(request: IncomingMessage, response: ServerResponse): Promise<WireRequest | undefined> {
+    const wire = await toWire(request, FORM_LIMIT);
+    const problem =
+      wire === undefined
+        ? 'the body is too large'
+        : formTooLarge(wire.body.toString('latin1'))
+          ? 'the form has more than 64 fields'
+          : undefined;
+    if (problem === undefined) return wire;
+    const refusal = { error: 'invalid_request', error_description: problem };
+    answer(response, json(413, refusal, { connection: 'close' }));
+    return undefined;
   }
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {

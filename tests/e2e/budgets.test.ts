@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import WebSocket from 'ws';
+import { startWorld, type World } from './world.ts';
+
+const CONFIG = `
+trustedProxies: [127.0.0.1/32, "::1/128"]
+limits: {sessionsMade: 5, sessionsKept: 7, sockets: 3, streams: 2, tickets: 4, trials: 2, applies: 3, turnsStarted: 4}
+`;
+
+describe('budgets: what one person uses up is theirs alone', () => {
+  let world: World;
+  let alice: string;
+  let bob: string;
+  before(async () => {
+    world = await startWorld({ config: CONFIG });
+    [alice, bob] = await Promise.all([world.token('alice'), world.token('bob')]);
+  });
+  after(() => world[Symbol.asyncDispose]());
+
+  const statuses = (answers: readonly { status: number }[]) => answers.map(({ status }) => status);
+  const repeat = <T>(count: number, one: (n: number) => Promise<T>) =>
+    Promise.all(Array.from({ length: count }, (_, n) => one(n)));
+
+  test('conversations in a minute: 429 with Retry-After and the budget; another person is not held up, and /api/me says it', async () => {
+    const made = await repeat(8, () =>
+      world.as<{ code: string; detail: string }>(alice, 'POST', '/agents/assistant/sessions', {}),
+    );
+    assert.deepEqual(statuses(made).sort(), [201, 201, 201, 201, 201, 429, 429, 429]);
+    const refused = made.find(({ status }) => status === 429);
+    assert.equal(refused?.body.code, 'rate_limited');
+    assert.match(refused?.body.detail ?? '', /5 conversations begun in a minute \(budget sessionsMade\)/);
+    assert.match(refused?.headers.get('retry-after') ?? '', /^\d+$/);
+    assert.equal((await world.as(bob, 'POST', '/agents/assistant/sessions', {})).status, 201);
+    type Me = { limits: { budget: string; limit: number; used?: number }[] };
+    const me = await world.as<Me>(alice, 'GET', '/me');
+    assert.deepEqual(
+      me.body.limits.find(({ budget }) => budget === 'sessionsMade'),
+      { budget: 'sessionsMade', limit: 5, used: 5, says: 'conversations begun in a minute' },
+    );
+    const other = await world.as<Me>(bob, 'GET', '/me');
+    assert.equal(other.body.limits.find(({ budget }) => budget === 'sessionsMade')?.used, 1);
+  });
+
+  test('tickets, and exchanges that are tried by hand', async () => {
+    const tickets = await repeat(6, () => world.as(bob, 'POST', '/tickets', { agent: 'assistant' }));
+    assert.deepEqual(statuses(tickets).sort(), [201, 201, 201, 201, 429, 429]);
+    const trials = await repeat(3, () => world.as(bob, 'POST', '/mcp-servers/orders/actions/test-exchange'));
+    assert.equal(statuses(trials).filter((status) => status === 429).length, 1);
+  });
+
+  test('writes of resources, whichever address they come to, are refused before the body is read', async () => {
+    const documents = `apiVersion: onbehalf.dev/v1alpha1\nkind: Secret\nmetadata: {name: s}\nspec: {}\n`;
+    const first = await repeat(3, () => world.as(bob, 'POST', '/apply', { documents }));
+    assert.equal(statuses(first).includes(429), false);
+    assert.equal((await world.as(bob, 'POST', '/apply', { documents })).status, 429);
+    assert.equal((await world.as(bob, 'POST', '/secrets', {})).status, 429);
+  });
+
+  test('sockets that are open at once; one that closes makes room', async () => {
+    const sessions = await world.as<{ items: { id: string }[] }>(alice, 'GET', '/sessions');
+    const id = sessions.body.items[0]?.id ?? '';
+    const open = () =>
+      new Promise<WebSocket | number>((resolve) => {
+        const address = `${world.url.replace('http', 'ws')}/api/agents/assistant/react?protocol=2&session=${id}`;
+        const socket = new WebSocket(address, { headers: { authorization: `Bearer ${alice}` } });
+        socket.once('open', () => resolve(socket));
+        socket.once('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0));
+      });
+    const opened = [await open(), await open(), await open()];
+    assert.ok(opened.every((one) => one instanceof WebSocket));
+    assert.equal(await open(), 429);
+    const [first, ...others] = opened as WebSocket[];
+    first?.close();
+    await new Promise((resolve) => first?.once('close', resolve));
+    let again = await open();
+    for (let tries = 0; again === 429 && tries < 50; tries++) {
+      await wait(20);
+      again = await open();
+    }
+    assert.ok(again instanceof WebSocket);
+    for (const socket of [again, ...others]) socket.close();
+  });
+
+  test('event streams that are open at once; one that asks for what is not there, or whose client has left, holds nothing', async () => {
+    const sessions = await world.as<{ items: { id: string }[] }>(alice, 'GET', '/sessions');
+    const path = `/agents/assistant/sessions/${sessions.body.items[0]?.id}/events`;
+    const headers = { accept: 'text/event-stream' };
+    for (let n = 0; n < 10; n++)
+      assert.equal((await world.as(alice, 'GET', `${path}?after=999`, undefined, headers)).status, 400);
+    const stream = () =>
+      new Promise<{ status: number; close(): void }>((resolve) => {
+        const request = get(
+          `${world.url}/api${path}`,
+          { headers: { ...headers, authorization: `Bearer ${alice}` } },
+          (response) => resolve({ status: response.statusCode ?? 0, close: () => request.destroy() }),
+        );
+        request.on('error', () => undefined);
+      });
+    // Those who leave before they are answered.
+    for (let n = 0; n < 10; n++) {
+      const socket = connect(Number(new URL(world.url).port), '127.0.0.1');
+      await new Promise((resolve) => socket.once('connect', resolve));
+      socket.end(
+        `GET /api${path} HTTP/1.1\r\nHost: ${new URL(world.url).host}\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${alice}\r\n\r\n`,
+      );
+      socket.destroy();
+    }
+    await wait(100);
+    const [one, two] = [await stream(), await stream()];
+    assert.deepEqual([one.status, two.status], [200, 200]);
+    assert.equal((await stream()).status, 429);
+    one.close();
+    let third = await stream();
+    for (let tries = 0; third.status === 429 && tries < 50; tries++) {
+      await wait(20);
+      third = await stream();
+    }
+    assert.equal(third.status, 200);
+    two.close();
+    third.close();
+  });
+
+  test('downloads of the console that break off leave no file open', async () => {
+    const page = await (await fetch(`${world.url}/ui/`)).text();
+    const script = /src="(\/ui\/assets\/[^"]+\.js)"/.exec(page)?.[1] ?? '';
+    assert.notEqual(script, '');
+    const open = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).includes('/console/dist/');
+        } catch {
+          return false;
+        }
+      }).length;
+    for (let n = 0; n < 50; n++)
+      await new Promise<void>((resolve) => {
+        const request = get(`${world.url}${script}`, (response) => {
+          response.once('data', () => {
+            request.destroy();
+            resolve();
+          });
+        });
+        request.on('error', () => undefined);
+      });
+    for (let tries = 0; open() > 0 && tries < 100; tries++) await wait(20);
+    assert.equal(open(), 0);
+  });
+
+  test('a query of 15,000 pairs is refused by nobody in particular, at once, wherever it goes', async () => {
+    const query = Array.from({ length: 15_000 }, (_, n) => `${n}=`)
+      .join('&')
+      .slice(0, 60_000);
+    for (const path of ['/oidc/auth', '/api/agents', '/login', '/ui/', '/sts/token', '/nowhere']) {
+      const began = performance.now();
+      const answer = await fetch(`${world.url}${path}?${query}`, { redirect: 'manual' });
+      assert.equal(answer.status, 414, path);
+      assert.equal(((await answer.json()) as { code: string }).code, 'query_too_large');
+      assert.ok(performance.now() - began < 1_000, path);
+    }
+    const many = Object.fromEntries(Array.from({ length: 150 }, (_, n) => [`x-${n}`, '1']));
+    assert.equal((await fetch(`${world.url}/api/agents`, { headers: many })).status, 431);
+  });
+
+  test('a form of 15,000 fields is refused at once at every address that takes one', async () => {
+    const body = Array.from({ length: 9_000 }, (_, n) => `${n}=`)
+      .join('&')
+      .slice(0, 50_000);
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    for (const path of [
+      '/sts/token',
+      '/sts/introspect',
+      '/sts/revoke',
+      '/oidc/auth',
+      '/oidc/session/end',
+      '/login/cli/token',
+    ]) {
+      const began = performance.now();
+      const answer = await fetch(`${world.url}${path}`, { method: 'POST', body, headers, redirect: 'manual' });
+      assert.ok(answer.status >= 400 && answer.status < 500, `${path}: ${answer.status}`);
+      assert.match(await answer.text(), /more than 64 fields/, path);
+      assert.ok(performance.now() - began < 1_000, path);
+    }
+  });
+
+  test('the address in the audit is the client’s where a trusted proxy names it', async () => {
+    await fetch(`${world.url}/api/agents`, {
+      headers: { authorization: 'Bearer x.y.z', 'x-forwarded-for': '1.1.1.1, 198.51.100.77' },
+    });
+    type Lines = { items: { type: string; address?: string }[] };
+    let found = false;
+    for (let tries = 0; !found && tries < 50; tries++) {
+      const { body } = await world.admin<Lines>('GET', '/audit?type=refusal&limit=50');
+      found = body.items.some(({ address }) => address === '198.51.100.77');
+      if (!found) await wait(20);
+    }
+    assert.ok(found);
+  });
+});
