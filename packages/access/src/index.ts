@@ -15,6 +15,7 @@ export { legacyIssuer, verifiesWithLowercasedSecret } from './legacy.ts';
 export type { LogoutToken } from './login-tokens.ts';
 export {
   compileTable,
+  createPolicyTable,
   findResource,
   type Grantee,
   type PolicyGrant,

@@ -70,11 +70,14 @@ export interface GrantIndex {
   groups: Map<string, CompiledGrant[]>;
   /** Group grants by issuer, for a token that does not say its groups. */
   groupIssuers: Map<string, CompiledGrant[]>;
-  roles: Map<Role, CompiledGrant[]>;
+  roles: Map<string, CompiledGrant[]>;
   everyone: Map<string, CompiledGrant[]>;
 }
 
-/** Immutable: made whole by `compileTable` and swapped whole when something changes. */
+/**
+ * What is decided over. Nobody but `createPolicyTable` changes it, and all that one revision changes is replaced in one
+ * synchronous step: a decision, which is synchronous too, sees whole revisions.
+ */
 export interface PolicyTable {
   readonly revision: number;
   readonly resources: ReadonlyMap<string, PolicyResource>;
@@ -86,6 +89,17 @@ export interface PolicyTable {
   readonly stoppedNamespaces: ReadonlySet<string>;
 }
 
+/** What one revision changes. What is named in `removed` and put again is replaced. */
+export interface PolicyChange {
+  revision: number;
+  /** The uids of resources and of grants that are gone. */
+  removed?: Iterable<string>;
+  resources?: Iterable<PolicyResource>;
+  grants?: Iterable<PolicyGrant>;
+  /** All that are disabled now; left out where that has not changed. */
+  disabled?: Iterable<{ issuer: string; subject: string }>;
+}
+
 const BITS: Readonly<Record<Verb, number>> = { read: 1, run: 2, use: 4, write: 8, admin: 16, decide: 32 };
 export const ALL_VERBS = 63;
 
@@ -93,34 +107,78 @@ export function bitOf(verb: Verb): number {
   return BITS[verb];
 }
 
-export function compileTable(input: PolicyInput): PolicyTable {
+/** A table that is made once. */
+export const compileTable = (input: PolicyInput): PolicyTable => createPolicyTable(input).table;
+
+/** A table that is kept up to date: a change costs what it changes, not what there is. */
+export function createPolicyTable(input: PolicyInput): { table: PolicyTable; change(change: PolicyChange): void } {
   const resources = new Map<string, PolicyResource>();
   const names = new Map<string, PolicyResource>();
-  for (const resource of input.resources) {
-    const kept = Object.freeze({ ...resource });
-    resources.set(kept.uid, kept);
-    names.set(nameKey(kept.kind, kept.namespace, kept.name), kept);
-  }
   const onResource = new Map<string, GrantIndex>();
   const onNamespace = new Map<string, GrantIndex>();
-  for (const grant of input.grants) {
-    if ('namespace' in grant.on) {
-      addGrant(indexFor(onNamespace, grant.on.namespace), grant, undefined, grant.on.namespace);
-    } else {
-      const target = resources.get(grant.on.uid);
-      addGrant(indexFor(onResource, grant.on.uid), grant, grant.on.kind, target?.namespace ?? '');
-    }
+  const disabled = new Set<string>();
+  /** Each grant and where it stands. */
+  const grants = new Map<string, PolicyGrant>();
+  let revision = input.revision;
+
+  function removeResource(uid: string): void {
+    const known = resources.get(uid);
+    if (known === undefined) return;
+    resources.delete(uid);
+    const key = nameKey(known.kind, known.namespace, known.name);
+    if (names.get(key)?.uid === uid) names.delete(key);
   }
-  return Object.freeze({
-    revision: input.revision,
-    resources,
-    names,
-    onResource,
-    onNamespace,
-    disabled: new Set([...(input.disabled ?? [])].map(({ issuer, subject }) => pairKey(issuer, subject))),
-    stopAll: input.switches?.stopAll ?? false,
-    stoppedNamespaces: new Set(input.switches?.stoppedNamespaces),
-  });
+
+  function removeGrant(uid: string): void {
+    const known = grants.get(uid);
+    if (known === undefined) return;
+    grants.delete(uid);
+    const [indexes, key] = placeOf(known);
+    const index = indexes.get(key);
+    if (index !== undefined && dropGrant(index, known)) indexes.delete(key);
+  }
+
+  const placeOf = ({ on }: PolicyGrant): [Map<string, GrantIndex>, string] =>
+    'namespace' in on ? [onNamespace, on.namespace] : [onResource, on.uid];
+
+  function change({ removed = [], resources: put = [], grants: given = [], ...next }: PolicyChange): void {
+    revision = next.revision;
+    for (const uid of removed) {
+      removeResource(uid);
+      removeGrant(uid);
+    }
+    for (const resource of put) {
+      removeResource(resource.uid);
+      const kept = Object.freeze({ ...resource });
+      resources.set(kept.uid, kept);
+      names.set(nameKey(kept.kind, kept.namespace, kept.name), kept);
+    }
+    for (const grant of given) {
+      removeGrant(grant.uid);
+      grants.set(grant.uid, grant);
+      const [indexes, key] = placeOf(grant);
+      const { on } = grant;
+      if ('namespace' in on) addGrant(indexFor(indexes, key), grant, undefined, on.namespace);
+      else addGrant(indexFor(indexes, key), grant, on.kind, resources.get(on.uid)?.namespace ?? '');
+    }
+    if (next.disabled === undefined) return;
+    disabled.clear();
+    for (const { issuer, subject } of next.disabled) disabled.add(pairKey(issuer, subject));
+  }
+
+  const { switches, ...rest } = input;
+  change(rest);
+  return {
+    change,
+    table: Object.freeze({
+      get revision() {
+        return revision;
+      },
+      ...{ resources, names, onResource, onNamespace, disabled },
+      stopAll: switches?.stopAll ?? false,
+      stoppedNamespaces: new Set(switches?.stoppedNamespaces),
+    }),
+  };
 }
 
 /** The resource of that name, or undefined. */
@@ -169,13 +227,28 @@ function addGrant(index: GrantIndex, grant: PolicyGrant, kind: string | undefine
     allow: grant.tools?.allow,
     deny: grant.tools?.deny,
   };
-  const { to } = grant;
-  if ('principal' in to) push(index.principals, pairKey(to.principal.issuer, to.principal.subject), compiled);
-  else if ('group' in to) {
-    push(index.groups, pairKey(to.group.issuer, to.group.name), compiled);
-    push(index.groupIssuers, to.group.issuer, compiled);
-  } else if ('role' in to) push(index.roles, to.role, compiled);
-  else push(index.everyone, to.everyone.issuer, compiled);
+  for (const [list, key] of listsOf(index, grant.to)) push(list, key, compiled);
+}
+
+/** Where a grant stands in an index. */
+function listsOf(index: GrantIndex, to: Grantee): readonly (readonly [Map<string, CompiledGrant[]>, string])[] {
+  if ('principal' in to) return [[index.principals, pairKey(to.principal.issuer, to.principal.subject)]];
+  if ('group' in to)
+    return [
+      [index.groups, pairKey(to.group.issuer, to.group.name)],
+      [index.groupIssuers, to.group.issuer],
+    ];
+  return 'role' in to ? [[index.roles, to.role]] : [[index.everyone, to.everyone.issuer]];
+}
+
+/** Whether the index is empty now. */
+function dropGrant(index: GrantIndex, { uid, to }: PolicyGrant): boolean {
+  for (const [map, key] of listsOf(index, to)) {
+    const left = map.get(key)?.filter((grant) => grant.uid !== uid) ?? [];
+    if (left.length > 0) map.set(key, left);
+    else map.delete(key);
+  }
+  return Object.values(index).every((map: Map<string, CompiledGrant[]>) => map.size === 0);
 }
 
 function indexFor(indexes: Map<string, GrantIndex>, key: string): GrantIndex {
@@ -192,7 +265,7 @@ function indexFor(indexes: Map<string, GrantIndex>, key: string): GrantIndex {
   return index;
 }
 
-function push<K>(map: Map<K, CompiledGrant[]>, key: K, grant: CompiledGrant): void {
+function push(map: Map<string, CompiledGrant[]>, key: string, grant: CompiledGrant): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [grant]);
   else list.push(grant);

@@ -42,18 +42,23 @@ export async function followPrincipals(store: Store): Promise<Principals> {
   };
   const refresh = async (keys: ReadonlySet<string>, upTo: number) => {
     const ended: PrincipalName[] = [];
+    let different = false;
     for (const key of keys) {
-      const before = records.get(key)?.notBefore ?? 0;
+      const known = records.get(key);
+      const before = known?.notBefore ?? 0;
       const name = nameOf(key);
       const { issuer, subject } = name;
       const query = store.builder.selectFrom('principals').selectAll().where('iss', '=', issuer);
       const [row] = await store.read<PrincipalRow>(query.where('sub', '=', subject).compile());
       if (row === undefined) records.delete(key);
       else keep(row);
-      if ((records.get(key)?.notBefore ?? 0) > before) ended.push(name);
+      const next = records.get(key);
+      // Who was merely seen is who they were.
+      different ||= isOff(next) !== isOff(known) || next?.role !== known?.role || next?.notBefore !== known?.notBefore;
+      if ((next?.notBefore ?? 0) > before) ended.push(name);
     }
     revision = upTo;
-    for (const listener of listeners) listener(ended);
+    if (different) for (const listener of listeners) listener(ended);
   };
 
   let following = load();
@@ -95,6 +100,8 @@ export async function followPrincipals(store: Store): Promise<Principals> {
     },
   };
 }
+
+const isOff = (record: PrincipalRecord | undefined) => record?.disabled === true;
 
 function nameOf(key: string): PrincipalName {
   const at = key.indexOf(SEPARATOR);

@@ -1,16 +1,15 @@
 import {
   capRole,
-  compileTable,
+  createPolicyTable,
   decide,
   legacyIssuer,
   type PolicyGrant,
   type PolicyResource,
-  type PolicyTable,
   type Principal,
   type Role,
 } from '@onbehalf/access';
 import { LOCAL_ADMIN, type Principals } from '../people/index.ts';
-import { namespaceOf, type Registry, type Stored } from '../store/index.ts';
+import { namespaceOf, type Registry, type Stored, type StoredResource } from '../store/index.ts';
 import type { Policy } from './types.ts';
 
 const MAX_NOTED = 10_000;
@@ -23,40 +22,79 @@ export function createPolicy(o: {
   /** The embedded issuer: what its people may is in the principals, and no cap is for them. */
   issuer: string;
 }): Policy {
+  const { registry } = o;
   const listeners = new Set<() => void>();
   const noted = new Map<string, Principal>();
-  let table: PolicyTable = compile();
-  let caps = capsOf(o.registry);
+  /** What was made of each resource: its generation, and whom a Grant is bound to. */
+  const seen = new Map<string, string>();
+  /** When Grants end. */
+  const ends = new Map<string, number>();
+  let caps = capsOf(registry);
+  const all = [...registry.all()];
+  const { table, change } = createPolicyTable({
+    revision: registry.revision(),
+    resources: all.map(resourceOf),
+    grants: registry.list('Grant').flatMap(grantOf),
+    disabled: o.principals.disabled(),
+  });
+  for (const resource of all) take(resource);
 
-  function compile(): PolicyTable {
-    return compileTable({
-      revision: o.registry.revision(),
-      resources: [...o.registry.all()].map(
-        (resource): PolicyResource => ({
-          kind: resource.kind,
-          namespace: namespaceOf(resource),
-          name: resource.metadata.name,
-          uid: resource.metadata.uid,
-          ...(resource.metadata.owner && { owner: resource.metadata.owner }),
-          enabled: !('enabled' in resource.spec) || resource.spec.enabled !== false,
-        }),
-      ),
-      grants: o.registry.list('Grant').flatMap(grantOf),
-      disabled: o.principals.disabled(),
-    });
+  function take(resource: StoredResource): void {
+    const { uid } = resource.metadata;
+    seen.set(uid, versionOf(resource));
+    ends.delete(uid);
+    if (resource.kind === 'Grant' && resource.spec.expiresAt !== undefined)
+      ends.set(uid, Date.parse(resource.spec.expiresAt));
   }
+
   /** A Grant that ends closes sockets and stops calls as one that is taken away. */
   let expiry: NodeJS.Timeout | undefined;
-  function refresh() {
-    table = compile();
-    caps = capsOf(o.registry);
+  function awaitEnd(): void {
     clearTimeout(expiry);
-    const at = nextExpiry(o.registry.list('Grant'), o.now());
-    if (at !== undefined) expiry = setTimeout(refresh, Math.min(at - o.now() + 1, 2_147_483_647)).unref();
+    const now = o.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const at of ends.values()) if (at > now && at < next) next = at;
+    if (next === Number.POSITIVE_INFINITY) return;
+    expiry = setTimeout(refresh, Math.min(next - now + 1, 2_147_483_647)).unref();
+  }
+  function refresh(): void {
+    awaitEnd();
     for (const listener of [...listeners]) listener();
   }
-  const stops = [o.registry.onChange(refresh), o.principals.onChange(refresh)];
-  refresh();
+
+  /** What a write of a status alone changes is nothing that anybody would decide otherwise for. */
+  function follow(uids: ReadonlySet<string>): void {
+    const changed = [...uids].flatMap((uid) => {
+      const resource = registry.byUid(uid);
+      const before = seen.get(uid);
+      return before === (resource && versionOf(resource)) ? [] : [{ uid, resource, before }];
+    });
+    if (changed.length === 0) return;
+    change({
+      revision: registry.revision(),
+      // Also what stays: a Grant may have lost its target.
+      removed: changed.map(({ uid }) => uid),
+      resources: changed.flatMap(({ resource }) => (resource ? [resourceOf(resource)] : [])),
+      grants: changed.flatMap(({ resource }) => (resource?.kind === 'Grant' ? grantOf(resource) : [])),
+    });
+    for (const { uid, resource } of changed) {
+      if (resource) take(resource);
+      else {
+        seen.delete(uid);
+        ends.delete(uid);
+      }
+    }
+    caps = capsOf(registry);
+    // Nobody's rights were about what was not there, unless it is what gives them.
+    const giving = (kind: string | undefined) => kind === 'Grant' || kind === 'TrustedIssuer';
+    if (changed.some(({ resource, before }) => before !== undefined || giving(resource?.kind))) refresh();
+  }
+  function followPeople(): void {
+    change({ revision: registry.revision(), disabled: o.principals.disabled() });
+    refresh();
+  }
+  const stops = [registry.onChange(follow), o.principals.onChange(followPeople)];
+  awaitEnd();
 
   /** What an issuer could make of somebody yesterday, it may not be able to today; or nobody trusts it any more. */
   function capped(principal: Principal): Principal {
@@ -132,12 +170,17 @@ function namesOf({ metadata, spec }: Stored<'TrustedIssuer'>): string[] {
   return (spec.tenants ?? []).map((tenant) => spec.issuer.replace('{tenantid}', tenant));
 }
 
-/** When the next Grant ends, or nothing. */
-function nextExpiry(grants: readonly Stored<'Grant'>[], now: number): number | undefined {
-  const ends = grants.flatMap(({ spec }) => (spec.expiresAt === undefined ? [] : [Date.parse(spec.expiresAt)]));
-  const ahead = ends.filter((at) => at > now);
-  return ahead.length === 0 ? undefined : Math.min(...ahead);
-}
+const resourceOf = (resource: StoredResource): PolicyResource => ({
+  kind: resource.kind,
+  namespace: namespaceOf(resource),
+  name: resource.metadata.name,
+  uid: resource.metadata.uid,
+  ...(resource.metadata.owner && { owner: resource.metadata.owner }),
+  enabled: !('enabled' in resource.spec) || resource.spec.enabled !== false,
+});
+
+const versionOf = ({ kind, metadata, status }: StoredResource): string =>
+  `${metadata.generation} ${metadata.owner?.issuer} ${metadata.owner?.subject} ${kind === 'Grant' ? status.targetUid : ''}`;
 
 /** A Grant that is bound to no target yet gives nothing. */
 function grantOf(grant: Stored<'Grant'>): PolicyGrant[] {

@@ -2,7 +2,7 @@ import type { Action, Decision, DecisionContext, DecisionResource, PolicyTable, 
 import type { PrincipalName } from '../people/index.ts';
 import type { WriterMayUse } from './bound-tools.ts';
 
-/** The policy table in force, swapped whole. */
+/** The policy table in force. */
 export interface Policy {
   table(): PolicyTable;
   decide(
@@ -11,7 +11,7 @@ export interface Policy {
     resource: DecisionResource,
     context?: Partial<DecisionContext>,
   ): Decision;
-  /** Called after each swap, and when a principal changed. */
+  /** Called when somebody could be decided about otherwise than before. */
   onChange(listener: () => void): () => void;
   /** Remembers what a verified token said of somebody, until it ends: their groups are known from nothing else. */
   note(principal: Principal): void;
@@ -20,7 +20,7 @@ export interface Policy {
   writerMayUse: WriterMayUse;
   /** A principal whose token was verified a while ago, as they are known now. */
   current(principal: Principal): Principal;
-  /** Compiles the table anew, and has everybody ask again. */
+  /** Has everybody ask again. */
   refresh(): void;
   close(): void;
 }

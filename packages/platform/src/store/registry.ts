@@ -32,6 +32,7 @@ const STATUS_TRIES = 5;
 export async function createRegistry(store: Store, now: () => number = Date.now): Promise<Registry> {
   const byUid = new Map<string, StoredResource>();
   const byName = new Map<string, StoredResource>();
+  const byKind = new Map<string, Map<string, StoredResource>>(kindNames.map((kind) => [kind, new Map()]));
   const listeners = new Set<(changed: ReadonlySet<string>) => void>();
   let revision = store.revision();
   let following = load();
@@ -41,6 +42,7 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
     const known = byUid.get(uid);
     if (!known) return;
     byUid.delete(uid);
+    byKind.get(known.kind)?.delete(uid);
     const key = nameKey(known.kind, namespaceOf(known), known.metadata.name);
     if (byName.get(key)?.metadata.uid === uid) byName.delete(key);
   }
@@ -48,6 +50,7 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
     const resource = toResource(row);
     remove(row.uid);
     byUid.set(row.uid, resource);
+    byKind.get(row.kind)?.set(row.uid, resource);
     byName.set(nameKey(row.kind, row.namespace, row.name), resource);
   }
   async function load() {
@@ -82,7 +85,7 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
         nameKey(kind, namespaceOf({ kind, metadata: namespace === undefined ? {} : { namespace } }), name),
       ) as never,
     byUid: (uid) => byUid.get(uid),
-    list: (kind) => [...byUid.values()].filter((resource) => resource.kind === kind) as never,
+    list: (kind) => [...(byKind.get(kind)?.values() ?? [])] as never,
     all: () => byUid.values(),
     revision: () => revision,
     async settled(wanted) {
