@@ -7,10 +7,13 @@ import {
   replaceResource,
   type Statement,
   type StoredResource,
+  StoreError,
 } from '../store/index.ts';
+import { keyOf, plansByName } from './laid.ts';
 import type { Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Writer } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
+import { inSlices } from './slices.ts';
 
 export async function commit(
   ports: ControlPorts,
@@ -18,16 +21,21 @@ export async function commit(
   plans: readonly Planned[],
   pruned: readonly StoredResource[],
   options: WriteOptions,
+  /** Of the policy, when it was asked. */
+  asked: number,
 ): Promise<void> {
   const { store, vault, audit, registry } = ports;
   const by = { issuer: writer.principal.issuer, subject: writer.principal.subject };
   const changed = plans.filter((planned) => planned.action !== 'unchanged');
+  const byName = plansByName(changed);
+  const breathe = inSlices();
   const statements: Statement[] = [];
   for (const planned of changed) {
+    await breathe();
     const owned = planned.before
       ? planned.resource
       : ({ ...planned.resource, metadata: { ...planned.resource.metadata, owner: by } } as Resource);
-    const resource = bindGrant(ports, owned, changed);
+    const resource = bindGrant(ports, owned, byName);
     planned.resource = resource;
     statements.push(
       planned.before ? replaceResource(store, resource, planned.before, by) : insertResource(store, resource, by),
@@ -60,6 +68,8 @@ export async function commit(
       outcome: action,
       data: { generation: resource.metadata.generation, resourceVersion: resource.metadata.resourceVersion },
     });
+  // If the policy has moved while others were let in, all is asked again.
+  if (ports.policy.table().revision !== asked) throw new StoreError('precondition_failed', 'the policy has changed');
   const { revision } = await store.commit({
     statements,
     changes: [
@@ -75,16 +85,11 @@ export async function commit(
 }
 
 /** A Grant holds its target's uid from its first resolution on: what is made again under the name does not have it. */
-function bindGrant(ports: ControlPorts, resource: Resource, changed: readonly Planned[]): Resource {
+function bindGrant(ports: ControlPorts, resource: Resource, changed: ReadonlyMap<string, Planned>): Resource {
   if (resource.kind !== 'Grant' || resource.status.targetUid !== undefined) return resource;
   const [target] = referencesOf(resource);
   if (!target) return resource;
-  const fresh = changed.find(
-    ({ resource: other }) =>
-      other.kind === target.kind &&
-      other.metadata.name === target.name &&
-      namespaceOf(other) === (target.namespace ?? ''),
-  );
+  const fresh = changed.get(keyOf(target.kind, target.namespace ?? '', target.name));
   const uid = fresh?.resource.metadata.uid ?? resolve(ports.registry, target)?.metadata.uid;
   return uid === undefined ? resource : { ...resource, status: { ...resource.status, targetUid: uid } };
 }

@@ -1,5 +1,6 @@
 import { privilegedProperty, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, type StoredResource } from '../store/index.ts';
+import { keyOf } from './laid.ts';
 import type { Placed, Planned } from './placed.ts';
 import type { Deciding, Writer } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
@@ -90,7 +91,7 @@ export function permit(
   writer: Writer,
   at: Placed,
   planned: Planned,
-  plans: readonly (Planned | undefined)[],
+  plans: ReadonlyMap<string, Planned>,
   fail: (at: Placed, path: string, message: string) => void,
 ): void {
   if (planned.action === 'unchanged') return;
@@ -101,15 +102,7 @@ export function permit(
     const removal = planned.before && decideRemoval(ports, writer, planned.before);
     if (removal && removal.effect !== 'allow') refuse('', removal.reason);
     const [target] = referencesOf(at.input);
-    const fresh =
-      target &&
-      plans.some(
-        (other) =>
-          other?.action === 'created' &&
-          other.resource.kind === target.kind &&
-          other.resource.metadata.name === target.name &&
-          namespaceOf(other.resource) === (target.namespace ?? ''),
-      );
+    const fresh = target && plans.get(keyOf(target.kind, target.namespace ?? '', target.name))?.action === 'created';
     const refusal = decideGrant(ports, writer, at.input, fresh ?? false);
     if (refusal) fail(at, refusal.path, refusal.message);
     return;

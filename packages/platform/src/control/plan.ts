@@ -1,6 +1,7 @@
 import { API_VERSION, type Resource, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
 import { ControlError } from './error.ts';
+import { keyOfNamed } from './laid.ts';
 import { decideWrite, mayRead } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Deciding, Writer } from './ports.ts';
@@ -9,17 +10,13 @@ export function plan(
   ports: Deciding & Pick<ControlPorts, 'now'>,
   writer: Writer,
   at: Placed,
-  all: readonly Placed[],
+  first: ReadonlyMap<string, Placed>,
   options: WriteOptions,
   fail: (at: Placed, path: string, message: string) => void,
 ): Planned | undefined {
   const { input } = at;
   const namespace = namespaceOf(input);
-  const same = (other: Placed) =>
-    other.input.kind === input.kind &&
-    namespaceOf(other.input) === namespace &&
-    other.input.metadata.name === input.metadata.name;
-  if (all.find(same) !== at) {
+  if (first.get(keyOfNamed(input)) !== at) {
     fail(at, 'metadata.name', `${input.kind} ${input.metadata.name} stands here twice`);
     return undefined;
   }

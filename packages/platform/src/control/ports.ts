@@ -17,7 +17,7 @@ export interface Embedded {
   doorAudiences: readonly string[];
 }
 
-export type Deciding = { policy: Pick<Policy, 'decide' | 'principalOf'>; registry: Registry };
+export type Deciding = { policy: Pick<Policy, 'decide' | 'principalOf' | 'table'>; registry: Registry };
 
 export interface ControlPorts extends Deciding {
   now: () => number;

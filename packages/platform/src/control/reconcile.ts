@@ -1,40 +1,77 @@
-import { StoreError } from '../store/index.ts';
+import { type StoredResource, StoreError } from '../store/index.ts';
 import { computeConditions } from './conditions.ts';
+import { keyOf, keyOfNamed } from './laid.ts';
 import type { ControlPorts, Deciding } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
 
 const SETTLE_MS = 20;
 
+type Reconciling = Deciding & Pick<ControlPorts, 'now' | 'onError'>;
+
 /**
  * Keeps what follows from other resources up to date: `ResolvedRefs` and its kin, and the uid that a Grant holds from
- * its first resolution on. Running it twice changes nothing.
+ * its first resolution on. A change costs what refers to it. Running it twice changes nothing.
  */
-export function createReconciler(ports: Deciding & Pick<ControlPorts, 'now' | 'onError'>): {
-  run(): Promise<void>;
-  close(): void;
-} {
+export function createReconciler(ports: Reconciling): { run(): Promise<void>; close(): void } {
   const { registry } = ports;
+  /** By the name of what they refer to, there or not. */
+  const referrers = new Map<string, Set<string>>();
+  const known = new Map<string, { key: string; refersTo: readonly string[]; generation: number }>();
+  let dirty = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   let closed = false;
 
-  async function once() {
-    for (const resource of [...registry.all()]) {
-      if (closed) return;
-      const conditions = computeConditions(ports, resource);
-      const [target] = resource.kind === 'Grant' ? referencesOf(resource) : [];
-      const targetUid =
-        resource.kind === 'Grant' && resource.status.targetUid === undefined && target
-          ? resolve(registry, target)?.metadata.uid
-          : undefined;
-      if (conditions === resource.status.conditions && targetUid === undefined) continue;
-      await registry.updateStatus(resource.metadata.uid, (status) => ({
-        ...status,
-        conditions,
-        observedGeneration: resource.metadata.generation,
-        ...(targetUid !== undefined && { targetUid }),
-      }));
+  function take(resource: StoredResource): void {
+    const { uid, generation } = resource.metadata;
+    if (known.get(uid)?.generation === generation) return;
+    forget(uid);
+    const refersTo = referencesOf(resource).map((ref) => keyOf(ref.kind, ref.namespace ?? '', ref.name));
+    known.set(uid, { key: keyOfNamed(resource), refersTo, generation });
+    for (const key of refersTo) referrers.set(key, (referrers.get(key) ?? new Set()).add(uid));
+  }
+  function forget(uid: string): void {
+    for (const key of known.get(uid)?.refersTo ?? []) {
+      const left = referrers.get(key);
+      left?.delete(uid);
+      if (left?.size === 0) referrers.delete(key);
     }
+    known.delete(uid);
+  }
+
+  /** What may have to say something else, now that this one has changed. */
+  function touch(uid: string): void {
+    const before = known.get(uid);
+    const resource = registry.byUid(uid);
+    const moved = before?.generation !== resource?.metadata.generation;
+    if (resource) take(resource);
+    else forget(uid);
+    dirty.add(uid);
+    for (const key of new Set([before?.key, known.get(uid)?.key]))
+      if (key !== undefined) for (const referrer of referrers.get(key) ?? []) dirty.add(referrer);
+    // Who may use what depends on these: anybody's references may.
+    const kind = resource?.kind ?? before?.key.split('/')[0];
+    if (moved && (kind === 'Grant' || kind === 'TrustedIssuer'))
+      for (const { metadata } of registry.all()) dirty.add(metadata.uid);
+  }
+
+  async function once(): Promise<void> {
+    const due = dirty;
+    dirty = new Set();
+    await registry.updateStatuses(new Map([...due].map((uid) => [uid, reconciled])));
+  }
+
+  /** What the status of a resource has to be, whatever others have written into it. */
+  function reconciled(status: StoredResource['status'], resource: StoredResource): StoredResource['status'] {
+    const [target] = resource.kind === 'Grant' ? referencesOf(resource) : [];
+    const targetUid =
+      resource.kind === 'Grant' && resource.status.targetUid === undefined && target
+        ? resolve(registry, target)?.metadata.uid
+        : undefined;
+    const conditions = computeConditions(ports, resource);
+    if (conditions === status.conditions && targetUid === undefined) return status;
+    const observedGeneration = resource.metadata.generation;
+    return { ...status, conditions, observedGeneration, ...(targetUid !== undefined && { targetUid }) };
   }
   function soon() {
     clearTimeout(timer);
@@ -46,7 +83,14 @@ export function createReconciler(ports: Deciding & Pick<ControlPorts, 'now' | 'o
     }, SETTLE_MS);
     timer.unref();
   }
-  const stop = registry.onChange(soon);
+  for (const resource of registry.all()) {
+    take(resource);
+    dirty.add(resource.metadata.uid);
+  }
+  const stop = registry.onChange((changed) => {
+    for (const uid of changed) touch(uid);
+    soon();
+  });
   soon();
   return {
     async run() {

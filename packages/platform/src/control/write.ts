@@ -4,10 +4,12 @@ import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
 import { referenceProblems } from './conditions.ts';
 import { ControlError } from './error.ts';
+import { firstOfEach, keyOf, plansByName } from './laid.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, plan } from './plan.ts';
 import type { ControlPorts, Writer } from './ports.ts';
+import { inSlices } from './slices.ts';
 
 const TRIES = 4;
 
@@ -22,12 +24,21 @@ export async function writeResources(
   options: WriteOptions,
 ): Promise<ApplyResult> {
   const anyVersion = placed.every(({ input }) => input.metadata.resourceVersion === undefined);
-  for (let tries = 1; ; tries++) {
+  return again(ports, anyVersion ? TRIES : 1, () => writeOnce(ports, writer, placed, options));
+}
+
+/** What was written meanwhile by somebody else is looked at, and all is asked again. */
+async function again<T>(
+  ports: Pick<ControlPorts, 'registry' | 'store'>,
+  tries: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let left = tries - 1; ; left--) {
     try {
-      return await writeOnce(ports, writer, placed, options);
+      return await work();
     } catch (error) {
       const moved = error instanceof StoreError && error.code === 'precondition_failed';
-      if (!moved || !anyVersion || tries === TRIES) throw error;
+      if (!moved || left === 0) throw error;
       await ports.registry.settled(ports.store.revision());
     }
   }
@@ -39,15 +50,24 @@ async function writeOnce(
   placed: readonly Placed[],
   options: WriteOptions,
 ): Promise<ApplyResult> {
+  const asked = ports.policy.table().revision;
   const errors: DocumentError[] = [];
   const fail = (at: Placed, path: string, message: string) =>
     void errors.push({ file: at.file, document: at.document, line: at.line, path, message });
-  const plans = placed.map((at) => plan(ports, writer, at, placed, options, fail));
-  const world = worldOf(ports, writer, plans);
+  const breathe = inSlices();
+  const first = firstOfEach(placed);
+  const plans: (Planned | undefined)[] = [];
+  for (const at of placed) {
+    await breathe();
+    plans.push(plan(ports, writer, at, first, options, fail));
+  }
+  const byName = plansByName(plans);
+  const world = worldOf(ports, writer, byName);
   for (const [index, at] of placed.entries()) {
+    await breathe();
     for (const mistake of check(at.input, world)) fail(at, mistake.path, mistake.message);
     const planned = plans[index];
-    if (planned) permit(ports, writer, at, planned, plans, fail);
+    if (planned) permit(ports, writer, at, planned, byName, fail);
   }
   const pruned = options.prune ? leftOut(ports, writer, placed, options) : [];
   for (const before of pruned) {
@@ -72,7 +92,7 @@ async function writeOnce(
     );
   }
   const done = plans.filter((planned) => planned !== undefined);
-  if (!options.dryRun) await commit(ports, writer, done, pruned, options);
+  if (!options.dryRun) await commit(ports, writer, done, pruned, options, asked);
   return {
     dryRun: options.dryRun ?? false,
     results: [
@@ -94,15 +114,12 @@ function resultOf(action: Planned['action'], resource: Resource): ApplyResult['r
 }
 
 /** The stored resources with this write's own documents laid over them. What the writer may not see tells nothing. */
-function worldOf(ports: ControlPorts, writer: Writer, plans: readonly (Planned | undefined)[]): World {
+function worldOf(ports: ControlPorts, writer: Writer, plans: ReadonlyMap<string, Planned>): World {
   const find = <K extends Kind>(kind: K, namespace: string, name: string) =>
-    (plans.find(
-      (planned) =>
-        planned?.resource.kind === kind &&
-        planned.resource.metadata.name === name &&
-        namespaceOf(planned.resource) === namespace,
-    )?.resource ?? ports.registry.get(kind, namespace === '' ? undefined : namespace, name)) as never;
-  const ofThisWrite = new Set(plans.flatMap((planned) => planned?.resource.metadata.uid ?? []));
+    (plans.get(keyOf(kind, namespace, name))?.resource ??
+      ports.registry.get(kind, namespace === '' ? undefined : namespace, name)) as never;
+  const ofThisWrite = new Set([...plans.values()].map(({ resource }) => resource.metadata.uid));
+  let issuers: ReturnType<World['issuers']> | undefined;
   return {
     embedded: ports.embedded,
     server(namespace, name) {
@@ -111,11 +128,13 @@ function worldOf(ports: ControlPorts, writer: Writer, plans: readonly (Planned |
       return seen && found.kind === 'RemoteMCPServer' ? found : undefined;
     },
     issuers() {
-      const written = plans.flatMap((planned) =>
-        planned?.resource.kind === 'TrustedIssuer' ? [planned.resource] : [],
+      if (issuers) return issuers;
+      const written = [...plans.values()].flatMap(({ resource }) =>
+        resource.kind === 'TrustedIssuer' ? [resource] : [],
       );
       const stored = ports.registry.list('TrustedIssuer').filter(({ metadata }) => !ofThisWrite.has(metadata.uid));
-      return [...stored, ...written];
+      issuers = [...stored, ...written];
+      return issuers;
     },
     tokenService: (name) => find('TokenService', '', name),
     agent: (namespace, name) => find('Agent', namespace, name),
@@ -146,5 +165,8 @@ export async function removeResource(
   requestId: string,
 ): Promise<void> {
   if (resource.metadata.managedBy !== 'api') throw new ControlError('managed_elsewhere', managedElsewhere(resource));
-  await commit(ports, writer, [], [resource], { requestId });
+  await again(ports, TRIES, async () => {
+    const current = ports.registry.byUid(resource.metadata.uid);
+    if (current) await commit(ports, writer, [], [current], { requestId }, ports.policy.table().revision);
+  });
 }

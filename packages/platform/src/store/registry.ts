@@ -23,8 +23,17 @@ export interface Registry {
     uid: string,
     change: (status: ResourceOf<K>['status'], resource: ResourceOf<K>) => ResourceOf<K>['status'],
   ): Promise<void>;
+  /**
+   * The same for many, in units of so many that nobody waits long. One that somebody else wrote meanwhile is tried again
+   * alone.
+   */
+  updateStatuses(changes: ReadonlyMap<string, StatusChange>): Promise<void>;
   close(): void;
 }
+
+type StatusChange = (status: StoredResource['status'], resource: StoredResource) => StoredResource['status'];
+
+const STATUS_UNIT = 100;
 
 const KINDS: ReadonlySet<string> = new Set(kindNames);
 const STATUS_TRIES = 5;
@@ -79,6 +88,23 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
   });
   await following;
 
+  /** What would be written; undefined where nothing changes. */
+  function nextStatus(uid: string, change: StatusChange): { before: StoredResource; next: Resource } | undefined {
+    const before = byUid.get(uid);
+    const status = before && change(before.status, before);
+    if (status === undefined || JSON.stringify(status) === JSON.stringify(before?.status)) return undefined;
+    const next = { ...before, status, metadata: nextVersion(before as StoredResource, now()) } as Resource;
+    return { before: before as StoredResource, next };
+  }
+
+  async function write(written: readonly { before: StoredResource; next: Resource }[]): Promise<void> {
+    const { revision: done } = await store.commit({
+      statements: written.map(({ before, next }) => replaceResource(store, next, before)),
+      changes: written.map(({ before }) => ({ kind: before.kind, key: before.metadata.uid, op: 'put' })),
+    });
+    await registry.settled(done);
+  }
+
   const registry: Registry = {
     get: (kind, namespace, name) =>
       byName.get(
@@ -100,25 +126,29 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
     },
     async updateStatus(uid, change) {
       for (let attempt = 1; ; attempt++) {
-        const resource = byUid.get(uid);
-        if (!resource) return;
-        const status = change(resource.status as never, resource as never);
-        if (JSON.stringify(status) === JSON.stringify(resource.status)) return;
-        const next = {
-          ...resource,
-          status,
-          metadata: nextVersion(resource, now()),
-        } as Resource;
+        const next = nextStatus(uid, change as never);
+        if (next === undefined) return;
         try {
-          const done = await store.commit({
-            statements: [replaceResource(store, next, resource)],
-            changes: [{ kind: resource.kind, key: uid, op: 'put' }],
-          });
-          return await registry.settled(done.revision);
+          return await write([next]);
         } catch (error) {
-          if (!(error instanceof StoreError && error.conflict === 'resource_version') || attempt === STATUS_TRIES)
-            throw error;
+          if (!isConflict(error) || attempt === STATUS_TRIES) throw error;
           await registry.settled(store.revision());
+        }
+      }
+    },
+    async updateStatuses(changes) {
+      const uids = [...changes.keys()];
+      for (let at = 0; at < uids.length; at += STATUS_UNIT) {
+        const unit = uids.slice(at, at + STATUS_UNIT);
+        const changeOf = (uid: string) => changes.get(uid) ?? ((status: StoredResource['status']) => status);
+        try {
+          const written = unit.flatMap((uid) => nextStatus(uid, changeOf(uid)) ?? []);
+          if (written.length === 0) await new Promise((resolve) => setImmediate(resolve));
+          else await write(written);
+        } catch (error) {
+          if (!isConflict(error)) throw error;
+          await registry.settled(store.revision());
+          for (const uid of unit) await registry.updateStatus(uid, changeOf(uid) as never);
         }
       }
     },
@@ -129,6 +159,8 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
   };
   return registry;
 }
+
+const isConflict = (error: unknown) => error instanceof StoreError && error.conflict === 'resource_version';
 
 /** The metadata of the next version: the generation moves only when the spec does. */
 export function nextVersion(before: Resource, at: number, specChanged = false): Resource['metadata'] {
