@@ -47,6 +47,7 @@ export interface Listener {
 /** One application for one listener: the TCP port, or the administration socket, whose callers are `local-admin`. */
 export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise<Listener> {
   const refusals = createRefusalLog(ports);
+  const addressOf = ({ raw }: { raw: IncomingMessage }) => (kind === 'local' ? 'local' : ports.limits.address(raw));
   let api: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   const server = await createNodeServer(ports, kind, (request, response) => api?.(request, response));
   const app = Fastify({
@@ -69,6 +70,7 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
     },
   });
 
+  app.addHook('onClose', () => refusals.close());
   const headers = securityHeaders(ports.publicUrl, 'api');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(headers).header('x-request-id', request.id);
@@ -84,12 +86,13 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
       if (budget !== undefined && kind !== 'local') ports.limits.take(budget, personKey(request.caller.principal));
     } catch (error) {
       const problem = toProblem(error);
-      refusals.note(request, problem, error);
+      refusals.note(request, problem, error, addressOf(request));
       return sendProblem(reply, problem);
     }
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
+    refusals.note(request, problem, error, addressOf(request));
     if (problem.code === 'internal')
       ports.log.error({ err: redactedError(error), requestId: request.id }, 'request failed');
     return sendProblem(reply, problem);

@@ -52,7 +52,12 @@ export function attachWebSocket(ports: WebSocketPorts, server: Server, refusals:
     })()
       .catch((error: unknown) => {
         const problem = toProblem(error);
-        refusals.note({ id, method: 'GET', url: request.url ?? '/', caller }, problem, error);
+        refusals.note(
+          { id, method: 'GET', url: request.url ?? '/', caller },
+          problem,
+          error,
+          ports.limits.address(request),
+        );
         refuse(socket, request, problem);
       })
       .finally(() => done());

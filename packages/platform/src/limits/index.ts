@@ -8,3 +8,4 @@ export { LimitError } from './error.ts';
 export { cookieOf, localPath, readBody } from './incoming.ts';
 export { addressKey, createLimits, type LimitSettings, type Limits, type LimitUsage, personKey } from './limits.ts';
 export { formTooLarge, headTooLarge } from './request-bounds.ts';
+export { type Counted, Tally } from './tally.ts';
