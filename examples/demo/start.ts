@@ -80,6 +80,8 @@ async function main(): Promise<number> {
     env: {
       ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32',
       ONBEHALF_LOG_LEVEL: 'warn',
+      // A demo leaves nothing in anybody's home.
+      ONBEHALF_AUDIT_WITNESS: join(dataDir, 'witness.jsonl'),
       ...(withLitellm ? process.env : plain),
     },
     print: say,

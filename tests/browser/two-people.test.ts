@@ -99,9 +99,11 @@ describe('two people in two browsers', { skip: withoutChromium }, () => {
 
   test('filters and the open entry are in the address; the claims are there, a token is not', async () => {
     const { page } = alice;
-    await page.getByLabel('Server').selectOption('hr');
-    await page.waitForURL(/server=hr/);
+    await page.getByLabel('Server').selectOption('default/hr');
+    await page.waitForURL(/server=default%2Fhr/);
     const rows = page.getByRole('list', { name: /^Exchanges/ }).getByRole('listitem');
+    await rows.filter({ hasText: 'orders.' }).first().waitFor({ state: 'detached' });
+    await rows.first().waitFor();
     assert.equal(await rows.count(), 1);
     await rows.getByRole('link').click();
     await page.waitForURL(/id=/);

@@ -80,7 +80,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const server = await up({
     flags: { port, dataDir },
     ...(configFile !== undefined && { configFile }),
-    env: { ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32', ONBEHALF_LOG_LEVEL: 'silent', ...options.env },
+    env: {
+      ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32',
+      ONBEHALF_LOG_LEVEL: 'silent',
+      XDG_STATE_HOME: join(dataDir, 'state'),
+      ...options.env,
+    },
     print: () => undefined,
   }).catch(async (error: unknown) => {
     // What listens would keep the test alive after it has failed.

@@ -39,7 +39,17 @@ const PLATFORM_ROOMS = new Set(
   'egress store audit vault limits people issuer login models tools runtime policy control http'.split(' '),
 );
 /** Entry points of the platform: they build rooms, and only they may. */
-const ROOTS = new Set(['main.ts', 'up.ts', 'offline.ts', 'start-checks.ts', 'start-error.ts', 'port-holder.ts']);
+const ROOTS = new Set([
+  'main.ts',
+  'admin-socket.ts',
+  'audit-witness.ts',
+  'explain-start.ts',
+  'up.ts',
+  'offline.ts',
+  'start-checks.ts',
+  'start-error.ts',
+  'port-holder.ts',
+]);
 const ENTRIES_FOR_CLI = new Set([
   '@onbehalf/platform/up',
   '@onbehalf/platform/offline',

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Client, createClient, type Fetch } from '@onbehalf/client';
@@ -52,7 +52,7 @@ export function connect(io: Io, selection: Selection, administrative: boolean): 
     const directory = dataDirectory(io, selection);
     const socket = join(directory, 'admin.sock');
     if (existsSync(socket)) {
-      const fetch = interruptible(io, unixSocketFetch(socket));
+      const fetch = interruptible(io, unixSocketFetch(realpathSync(socket)));
       return { client: createClient({ baseUrl: 'http://localhost', fetch }), url: socket, local: true };
     }
     if (asked)

@@ -11,6 +11,7 @@ import type {
   ModelList,
   PrincipalView,
   ticketView,
+  WitnessAcceptance,
 } from '@onbehalf/resources';
 import { addressText } from './address.ts';
 import { type Conversations, conversations } from './conversations.ts';
@@ -67,6 +68,8 @@ export interface Client extends Conversations {
   audit(filter?: T.AuditFilter, call?: T.Call): Promise<T.AuditList['items']>;
   auditTrace(turn: string, call?: T.Call): Promise<T.AuditList['items']>;
   verifyAudit(call?: T.Call): Promise<AuditVerification>;
+  /** After a restore: what the audit witness has beyond the store counts no more. ADMIN. */
+  acceptWitness(reason: string): Promise<WitnessAcceptance>;
   canI(query: T.CanIQuery, call?: T.Call): Promise<CanIResult>;
 
   /** A conversation over a WebSocket that reconnects by itself. Begins at once; listen before you await anything. */
@@ -115,6 +118,7 @@ export function createClient(options: ClientOptions): Client {
     auditTrace: async (turn, call) =>
       (await json<T.AuditList>('GET', `/audit/trace/${encodeURIComponent(turn)}`, call)).items,
     verifyAudit: (call) => json('GET', '/audit/verify', call),
+    acceptWitness: (reason) => json('POST', '/audit/witness/accept', { body: { reason } }),
     canI: (query, call) => json('GET', '/access/can-i', { query: { ...query }, ...call }),
 
     openSession: (opening) =>

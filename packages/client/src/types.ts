@@ -63,7 +63,10 @@ export interface ExchangeFilter {
   session?: string | undefined;
   agent?: string | undefined;
   server?: string | undefined;
-  /** ISO 8601. */
+  /** A subject; only AUDITOR and ADMIN see other people's. */
+  user?: string | undefined;
+  result?: string | undefined;
+  /** ISO 8601, inclusive. */
   since?: string | undefined;
   /** At most 500. */
   limit?: number | undefined;

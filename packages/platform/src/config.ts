@@ -143,7 +143,8 @@ export const settings = {
   auditWitness: {
     env: ['ONBEHALF_AUDIT_WITNESS'],
     schema: z.string().min(1).optional(),
-    about: 'file outside the data directory that keeps the latest checkpoint',
+    about:
+      'file outside the data directory that keeps the latest checkpoints of the audit, or none (onbehalf/witness/INSTALLATION.jsonl in $XDG_STATE_HOME, else in ~/.local/state)',
   },
   litellmBaseUrl: {
     env: ['LITELLM_BASE_URL'],
@@ -202,6 +203,10 @@ export type Config = Omit<Values, 'publicUrl' | 'dataDir' | 'keyFile'> &
     publicUrl: string;
     dataDir: string;
     keyFile: string;
+    /** Where this user keeps state; nothing where the environment names no home. */
+    stateDir: string | undefined;
+    /** Private to this user while they are signed in, on systems that have it. */
+    runtimeDir: string | undefined;
     secrets: Secrets;
     sources: Record<Name, ConfigSource>;
     /** For `env:` references of administrators. */
@@ -265,9 +270,29 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
     publicUrl,
     dataDir,
     keyFile: typed.keyFile ?? join(dataDir, 'key'),
+    stateDir: stateDirectory(env),
+    runtimeDir: env.XDG_RUNTIME_DIR || undefined,
     secrets,
     sources,
     readEnv: (name) => env[name] ?? secretOfFile(name, secrets),
+  };
+}
+
+/** XDG base directories; only from the environment that was handed in, so that a test never writes into a home. */
+function stateDirectory(env: Record<string, string | undefined>): string | undefined {
+  const state = env.XDG_STATE_HOME || (env.HOME && join(env.HOME, '.local', 'state'));
+  return state ? join(state, 'onbehalf') : undefined;
+}
+
+/** Where the parts of a stopped server are, as its environment said. */
+export function whereStopped(dataDir: string, env: Record<string, string | undefined>) {
+  const value = (name: 'keyFile' | 'auditWitness') =>
+    settings[name].env.map((variable) => env[variable]).find((text) => text !== undefined && text !== '');
+  return {
+    database: join(dataDir, 'onbehalf.db'),
+    keyFile: value('keyFile') ?? join(dataDir, 'key'),
+    auditWitness: value('auditWitness'),
+    stateDir: stateDirectory(env),
   };
 }
 

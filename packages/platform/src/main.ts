@@ -2,13 +2,15 @@
  * The composition root: the only file that builds things and hands rooms to one another. It opens the store, then what
  * stands on it, then the listeners; and closes them in the reverse order.
  */
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createVerifier } from '@onbehalf/access';
 import { modelConfigRefOf } from '@onbehalf/resources';
 import { authenticateClient, TokenExchangeError } from '@onbehalf/token-exchange';
 import { pino } from 'pino';
-import { chainHash, createAudit, fileWitness } from './audit/index.ts';
+import { placeSocket } from './admin-socket.ts';
+import { chainHash, createAudit } from './audit/index.ts';
+import { witnessNote, witnessOf } from './audit-witness.ts';
 import type { Config } from './config.ts';
 import { createControl } from './control/index.ts';
 import { createEgress } from './egress/index.ts';
@@ -36,11 +38,11 @@ import {
 } from './policy/index.ts';
 import { portHolder } from './port-holder.ts';
 import { createDeclarativeExecutor, createRuntime } from './runtime/index.ts';
-import { fixedFacts, listLitellmModels } from './start-checks.ts';
+import { fixedFacts, listLitellmModels, refuseEmptied } from './start-checks.ts';
 import { StartError } from './start-error.ts';
 import { createRegistry, openSqliteStore } from './store/index.ts';
 import { clientConfigOf, createTools } from './tools/index.ts';
-import { openVault } from './vault/index.ts';
+import { nameInstallation, openVault } from './vault/index.ts';
 
 export const VERSION = '0.1.0';
 const DRAIN_MS = 25_000;
@@ -66,9 +68,11 @@ export async function startPlatform(config: Config): Promise<Platform> {
       { level: config.logLevel, redact: { paths: ['*.authorization', '*.cookie', '*.token'], censor: '[secret]' } },
       pino.destination(2),
     );
-    const store = await openSqliteStore({ path: join(config.dataDir, 'onbehalf.db'), chain: chainHash });
+    const database = join(config.dataDir, 'onbehalf.db');
+    const begun = refuseEmptied(database, config.keyFile);
+    const store = await openSqliteStore({ path: database, chain: chainHash });
     closers.push(() => store.close());
-    const { installation } = await fixedFacts(store, config.publicUrl);
+    const { installation } = await fixedFacts(store, config.publicUrl, begun);
     const vault = await openVault({
       store,
       keyFile: config.keyFile,
@@ -76,13 +80,22 @@ export async function startPlatform(config: Config): Promise<Platform> {
       allowedFilePrefixes: config.allowedFilePrefixes,
     });
     closers.push(() => vault.close());
+    const told: string[] = [];
+    if (!nameInstallation(config.keyFile, installation))
+      told.push(
+        `${config.keyFile} cannot be written, so it does not say what has begun with it: a lost database starts anew`,
+      );
+    const witness = witnessOf(config, installation);
     const audit = await createAudit({
       store,
       signer: await vault.signer('audit'),
       keyedHash: vault.keyedHash,
-      ...(config.auditWitness !== undefined && { witness: fileWitness(config.auditWitness) }),
+      ...(witness && { witness }),
     });
     closers.push(() => audit.close());
+    const witnessed = witnessNote(witness, audit.witness);
+    if (witnessed !== undefined) told.push(witnessed);
+    for (const note of told) log.warn(note);
     const egress = createEgress({ privateNetworks: config.privateNetworks });
     closers.push(() => egress.close());
     const registry = await createRegistry(store);
@@ -170,6 +183,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       tools,
       now,
       toolsOf: (agent) => resolveTools(agent, registry, policy.writerMayUse),
+      modelOf: (agent) => resolveModel(agent, registry, policy.writerMayUse),
       soleHolder: true,
       executors: {
         Declarative: createDeclarativeExecutor(({ agent }) => {
@@ -249,9 +263,10 @@ export async function startPlatform(config: Config): Promise<Platform> {
       pages: [issuer.handle, loginPages({ publicUrl: config.publicUrl, sessions: login.sessions, control, log })],
     };
 
-    const adminSocket = join(config.dataDir, 'admin.sock');
+    const socket = placeSocket(config.dataDir, config.runtimeDir);
+    closers.push(socket.remove);
+    const adminSocket = socket.path;
     const local = await createApp(app, 'local');
-    rmSync(adminSocket, { force: true });
     await local.app.listen({ path: adminSocket });
     chmodSync(adminSocket, 0o600);
     closers.push(() => local.app.close());
@@ -269,13 +284,12 @@ export async function startPlatform(config: Config): Promise<Platform> {
     return {
       url: config.publicUrl,
       adminSocket,
-      notes,
+      notes: [...notes, ...told, ...(socket.note === undefined ? [] : [socket.note])],
       async close() {
         readiness.drain();
         tcp.closeSockets();
         await runtime.drain(DRAIN_MS);
         await closeAll();
-        rmSync(adminSocket, { force: true });
       },
     };
   } catch (error) {

@@ -1,24 +1,35 @@
 /** What can be done to a data directory while no server runs on it. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { chainHash, createAudit, type Tampered, type Verified } from './audit/index.ts';
+import { resolve } from 'node:path';
+import { type Tampered, type Verified, verify } from './audit/index.ts';
+import { witnessOf } from './audit-witness.ts';
+import { whereStopped } from './config.ts';
 import { StartError } from './start-error.ts';
-import { openSqliteStore } from './store/index.ts';
-import { openVault } from './vault/index.ts';
+import { openSqliteReader } from './store/index.ts';
+import { installationOf, openVerifier } from './vault/index.ts';
 
-/** Verifies the audit of a stopped server. @throws StoreError `store_locked` while one runs */
-export async function verifyOffline(dataDir: string): Promise<Verified | Tampered> {
-  const path = join(dataDir, 'onbehalf.db');
-  if (!existsSync(path)) throw new StartError('data_dir', `${dataDir} holds no store`);
-  const store = await openSqliteStore({ path, chain: chainHash });
+export { explainStart } from './explain-start.ts';
+
+export interface OfflineOptions {
+  dataDir: string;
+  /** As the server had it: where the key file and the witness are. */
+  env: Record<string, string | undefined>;
+  /** Another witness than the server's: a path, or `none`. */
+  witness?: string | undefined;
+}
+
+/** Judges the audit of a stopped server: reads only, and signs nothing. @throws StoreError `store_locked` while one runs */
+export async function verifyOffline({ dataDir, env, witness }: OfflineOptions): Promise<Verified | Tampered> {
+  const { database, keyFile, auditWitness, stateDir } = whereStopped(dataDir, env);
+  if (!existsSync(database)) throw new StartError('data_dir', `${dataDir} holds no store`);
+  const store = openSqliteReader(database);
   try {
-    const vault = await openVault({ store, keyFile: join(dataDir, 'key') });
-    const audit = await createAudit({ store, signer: await vault.signer('audit'), keyedHash: vault.keyedHash });
-    const result = await audit.verify();
-    await audit.close();
-    vault.close();
-    return result;
+    const signer = await openVerifier(store, keyFile, 'audit');
+    const place = { auditWitness: witness === undefined ? auditWitness : path(witness), stateDir };
+    return await verify(store, signer, witnessOf(place, installationOf(keyFile)));
   } finally {
-    await store.close();
+    store.close();
   }
 }
+
+const path = (text: string) => (text === 'none' ? text : resolve(text));

@@ -1,11 +1,9 @@
 /** Starts a server in this process: reads the configuration, builds the platform, says what happened. */
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Config, loadConfig } from './config.ts';
 import { startPlatform } from './main.ts';
-import { StartError } from './start-error.ts';
-import { StoreError } from './store/index.ts';
-import { VaultError } from './vault/index.ts';
 
 export { type Config, ConfigError, loadConfig } from './config.ts';
+export { explainStart } from './explain-start.ts';
 export { type Platform, VERSION } from './main.ts';
 export { StartError } from './start-error.ts';
 
@@ -36,13 +34,4 @@ export async function up(options: UpOptions): Promise<Running> {
   };
   options.signal?.addEventListener('abort', () => void close(), { once: true });
   return { url: platform.url, dataDir: config.dataDir, adminSocket: platform.adminSocket, close };
-}
-
-/** One line for the operator, or nothing where the error is none that a person can act on. */
-export function explainStart(error: unknown): string | undefined {
-  if (error instanceof ConfigError) return error.problems.map((problem) => `configuration: ${problem}`).join('\n');
-  if (error instanceof StoreError)
-    return error.repair === undefined ? error.message : `${error.message}\n${error.repair}`;
-  if (error instanceof StartError || error instanceof VaultError) return error.message;
-  return undefined;
 }

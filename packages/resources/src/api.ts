@@ -219,7 +219,9 @@ export const exchangeEntry = exchangeView.extend({
   session: z.string(),
   turn: z.string(),
   callId: z.string().exactOptional(),
+  /** `namespace/name` */
   agent: z.string(),
+  agentUid: z.string(),
   principal: principalRef,
 });
 export type ExchangeEntry = z.infer<typeof exchangeEntry>;
@@ -244,7 +246,42 @@ export const auditLine = z.looseObject({
 });
 export type AuditLine = z.infer<typeof auditLine>;
 export const auditList = z.strictObject({ items: z.array(auditLine) });
-export const auditVerification = z.looseObject({ ok: z.boolean(), entries: z.int().exactOptional() });
+/** What is proven, and against whom: `nobody` where nothing is. */
+const auditProof = z.strictObject({
+  claim: z.enum(['unchanged', 'complete']),
+  since: z.string().nullable(),
+  until: z.string().nullable(),
+  against: z.string(),
+});
+export const witnessAcceptance = z.strictObject({
+  at: z.string(),
+  from: z.int(),
+  by: z.string(),
+  reason: z.string(),
+});
+export type WitnessAcceptance = z.infer<typeof witnessAcceptance>;
+export const auditVerification = z.discriminatedUnion('ok', [
+  z.strictObject({
+    ok: z.literal(true),
+    entries: z.int(),
+    writers: z.int(),
+    checkpoints: z.int(),
+    erased: z.int(),
+    proofs: z.array(auditProof),
+    witness: z.strictObject({
+      state: z.enum(['none', 'unreachable', 'empty', 'agrees']),
+      place: z.string().exactOptional(),
+      accepted: z.array(witnessAcceptance),
+    }),
+  }),
+  z.strictObject({
+    ok: z.literal(false),
+    writer: z.string(),
+    seq: z.int(),
+    upTo: z.int().exactOptional(),
+    reason: z.string(),
+  }),
+]);
 export type AuditVerification = z.infer<typeof auditVerification>;
 
 export const canIQuery = z.strictObject({

@@ -3,7 +3,9 @@ import { principalRef } from './metadata.ts';
 
 /** How a token that went to a tool server came about. Never the token. Times in ms, `expiresAt` ISO 8601. */
 export const exchangeView = z.strictObject({
+  /** `namespace/name` */
   server: z.string(),
+  serverUid: z.string().exactOptional(),
   tool: z.string().exactOptional(),
   mode: z.enum(['Exchange', 'Workload', 'Forward', 'Static', 'None']),
   tokenService: z.string().exactOptional(),

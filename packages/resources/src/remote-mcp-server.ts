@@ -75,7 +75,12 @@ const header = z
     message: 'needs either `value` or `secretRef`',
   });
 
-const perTool = z.record(z.string(), z.array(z.string()));
+/** RFC 6901. */
+const jsonPointer = z
+  .string()
+  .max(256)
+  .regex(/^(\/([^~/]|~[01])*)+$/, 'must be a JSON pointer such as /order_id');
+const perTool = z.record(z.string(), z.array(jsonPointer).max(20));
 
 export const remoteMcpServerSpec = z
   .strictObject({

@@ -1,10 +1,13 @@
-import type { AuditFilter, Client } from '@onbehalf/client';
-import type { AuditLine } from '@onbehalf/resources';
-import { EXIT } from '../error.ts';
+import { resolve } from 'node:path';
+import type { AuditFilter } from '@onbehalf/client';
+import type { AuditLine, AuditVerification } from '@onbehalf/resources';
+import { CliError, EXIT } from '../error.ts';
 import { type Column, json } from '../output.ts';
 import { dataDirectory } from '../server.ts';
 import { examples, type Register, type Task } from '../task.ts';
 import { limitNumber, sinceText } from '../times.ts';
+import { traceText } from '../trace.ts';
+import { verificationText } from '../verification.ts';
 
 interface LsOptions {
   user?: string;
@@ -34,7 +37,7 @@ export const registerAudit: Register = (program, act) => {
     .option('--agent <name>', 'of this agent (NAME or NAMESPACE/NAME)')
     .option('--server <name>', 'about this tool server (NAME or NAMESPACE/NAME); --server URL goes before "audit"')
     .option('--decision <word>', 'allow, deny or hide')
-    .option('--type <word>', 'such as tool_call, exchange, login, change, refusal')
+    .option('--type <word>', 'such as tool.call, exchange, login, change, refusal')
     .option('--session <id>', 'of this session')
     .option('--turn <id>', 'of this turn')
     .option('--jti <id>', 'about this token')
@@ -59,15 +62,44 @@ export const registerAudit: Register = (program, act) => {
     .addHelpText('after', examples('audit trace 8c2f…', 'audit trace 8c2f… -o json'))
     .action(
       act<object, [string]>(async ({ out, server }, _options, turn) => {
-        out.list(await server().client.auditTrace(turn), columns, nameOf, 'There is no such turn.');
+        const lines = await server().client.auditTrace(turn);
+        if (out.format === 'table' || out.format === 'wide') for (const line of traceText(lines)) out.line(line);
+        else out.list(lines, columns, nameOf, 'There is no such turn.');
       }),
     );
   audit
     .command('verify')
     .summary('recompute the chain. Exit code 1: it was tampered with')
-    .option('--offline', 'the data directory of a server that does not run')
+    .option('--offline', 'the data directory of a server that does not run; it is only read')
+    .option('--witness <file>', 'with --offline: the witness, or none (default: as the server has it)')
     .addHelpText('after', examples('audit verify --local', 'audit verify --offline --data-dir ./data'))
-    .action(act<{ offline?: boolean }, []>(verify));
+    .action(act<VerifyOptions, []>(verify));
+  audit
+    .command('witness')
+    .summary('the file outside the database that knows of every checkpoint')
+    .command('accept')
+    .summary('after a restore: what the witness has beyond the store counts no more')
+    .description(
+      'After a backup was restored the witness knows of entries that the store does not have. This says so, signed and for good, and the witness follows the store again.',
+    )
+    .requiredOption('--reason <text>', 'why; it stays in the witness and in the audit')
+    .addHelpText(
+      'after',
+      examples(
+        'audit witness accept --reason "restored the backup of Friday after a disk failure"',
+        'audit witness accept --data-dir ./data --reason "moved to another disk"',
+      ),
+    )
+    .action(
+      act<{ reason: string }, []>(async ({ out, server }, { reason }) => {
+        const accepted = await server(true).client.acceptWitness(reason);
+        out.one(
+          accepted,
+          'accepted',
+          () => `Accepted: from checkpoint ${accepted.from} on the witness follows this store.`,
+        );
+      }),
+    );
 };
 
 async function list({ io, out, server }: Task, options: LsOptions): Promise<void> {
@@ -84,22 +116,38 @@ async function list({ io, out, server }: Task, options: LsOptions): Promise<void
   out.list(items, columns, nameOf, 'No entry matches.');
 }
 
-async function verify(task: Task, { offline }: { offline?: boolean }): Promise<void> {
+interface VerifyOptions {
+  offline?: boolean;
+  witness?: string;
+}
+
+async function verify(task: Task, { offline, witness }: VerifyOptions): Promise<void> {
   const { io, out, globals, exit } = task;
-  const result: Awaited<ReturnType<Client['verifyAudit']>> = offline
-    ? { ...(await verifyDirectory(dataDirectory(io, globals))) }
+  if (witness !== undefined && !offline)
+    throw new CliError('usage', '--witness is for --offline: a running server has its own', 'audit verify --offline');
+  const result: AuditVerification = offline
+    ? await verifyDirectory({
+        dataDir: dataDirectory(io, globals),
+        env: io.env,
+        witness: witness && place(io, witness),
+      })
     : await task.server(true).client.verifyAudit();
-  out.one(result, result.ok ? 'ok' : 'tampered', () =>
-    result.ok
-      ? `The chain is whole: ${result.entries ?? 0} entries. Proof since ${String(result.tamperEvidentSince ?? 'never')}, against ${String(result.against ?? 'nobody')}.`
-      : `The chain is broken: ${String(result.reason)} at ${String(result.writer)} number ${String(result.seq)}.`,
-  );
+  out.one(result, result.ok ? 'ok' : 'tampered', () => verificationText(result));
   if (!result.ok) exit(EXIT.failure);
 }
 
-async function verifyDirectory(directory: string) {
-  const { verifyOffline } = await import('@onbehalf/platform/offline');
-  return verifyOffline(directory);
+const place = (io: Task['io'], witness: string) => (witness === 'none' ? witness : resolve(io.cwd, witness));
+
+async function verifyDirectory(options: {
+  dataDir: string;
+  env: Task['io']['env'];
+  witness: string | undefined;
+}): Promise<AuditVerification> {
+  const { verifyOffline, explainStart } = await import('@onbehalf/platform/offline');
+  return verifyOffline(options).catch((error: unknown) => {
+    const message = explainStart(error);
+    throw message === undefined ? error : new CliError('failure', message);
+  });
 }
 
 const nameOf = (line: AuditLine) => `${line.writer}/${line.seq}`;

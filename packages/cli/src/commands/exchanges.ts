@@ -8,6 +8,8 @@ interface Options {
   session?: string;
   agent?: string;
   server?: string;
+  user?: string;
+  result?: string;
   since?: string;
   limit?: number;
 }
@@ -18,8 +20,10 @@ export const registerExchanges: Register = (program, act) => {
     .summary('whose token went where, and what for')
     .description('Token exchanges, newest first: your own, or all for AUDITOR and ADMIN. Never a token.')
     .option('--session <id>', 'of this session')
-    .option('--agent <name>', 'of this agent')
-    .option('--server <name>', 'for this tool server; --server URL goes before "exchanges"')
+    .option('--agent <name>', 'of this agent (NAME or NAMESPACE/NAME)')
+    .option('--server <name>', 'for this tool server (NAME or NAMESPACE/NAME); --server URL goes before "exchanges"')
+    .option('--user <subject>', 'of this user')
+    .option('--result <word>', 'exchanged, cached, joined or refused')
     .option('--since <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d')
     .option('--limit <number>', 'at most so many, up to 500 (default: 100)', limitNumber)
     .addHelpText('after', examples('exchanges', 'exchanges --server orders --since 1h -o wide', 'exchanges -o jsonl'))
@@ -30,8 +34,9 @@ export const registerExchanges: Register = (program, act) => {
           since: sinceText(since, io.now()),
           limit,
         });
+        const filtered = since !== undefined || Object.values(filter).some((value) => value !== undefined);
         if (out.format === 'json' || out.format === 'yaml') out.one(found, '', () => '');
-        else out.list(found.items, columns, ({ id }) => id, 'There was none yet.');
+        else out.list(found.items, columns, ({ id }) => id, filtered ? 'None matches.' : 'There was none yet.');
         out.hint(`${found.tokenServiceRequests} requests to token services since the server started`);
       }),
     );

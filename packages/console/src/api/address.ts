@@ -7,3 +7,6 @@ export function agentAddress({ name, namespace }: { name: string; namespace?: st
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+/** `namespace/name` without the namespace that everybody has. */
+export const shortName = (name: string): string => name.replace(/^default\//, '');

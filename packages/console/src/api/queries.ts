@@ -1,3 +1,4 @@
+import type { ExchangeFilter } from '@onbehalf/client';
 import { queryOptions } from '@tanstack/react-query';
 import { client } from './client.ts';
 
@@ -44,7 +45,7 @@ export const sessionsQuery = queryOptions({
 });
 
 /** Polled only while the page is visible. */
-export const exchangesQuery = (filter: { agent?: string | undefined; server?: string | undefined }) =>
+export const exchangesQuery = (filter: Omit<ExchangeFilter, 'limit' | 'since'>) =>
   queryOptions({
     queryKey: ['exchanges', filter],
     queryFn: ({ signal }) => client.exchanges({ ...filter, limit: 300 }, { signal }),

@@ -1,6 +1,6 @@
 import type { ExchangeEntry } from '@onbehalf/resources';
 import { Link } from '@tanstack/react-router';
-import { agentAddress, shellWord } from '../api/address.ts';
+import { agentAddress, shellWord, shortName } from '../api/address.ts';
 import { Badge, Token } from '../ui/badge.tsx';
 import { CodeBlock } from '../ui/code-block.tsx';
 import { CommandLine } from '../ui/copy.tsx';
@@ -44,7 +44,7 @@ export function ExchangeDetail({ entry }: { entry: ExchangeEntry }) {
           </Link>
         </Fact>
         <Fact name="Tool">
-          {entry.server}
+          {shortName(entry.server)}
           {entry.tool !== undefined && `.${entry.tool}`}
         </Fact>
         {entry.tokenService !== undefined && <Fact name="Token service">{entry.tokenService}</Fact>}

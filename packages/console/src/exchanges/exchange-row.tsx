@@ -1,6 +1,7 @@
 import type { ExchangeEntry } from '@onbehalf/resources';
 import { Link } from '@tanstack/react-router';
 import { ArrowRight } from 'lucide-react';
+import { shortName } from '../api/address.ts';
 import { clockTime, exactTime, milliseconds, Time } from '../ui/time.tsx';
 import { ResultBadge } from './result-badge.tsx';
 import type { ExchangeSearch } from './search.ts';
@@ -48,10 +49,10 @@ export function ExchangeRow({
         <span className="flex min-w-0 items-center gap-1.5 font-medium">
           <span className="truncate">{entry.principal.subject}</span>
           <ArrowRight size={13} aria-label="through" className="shrink-0 text-faint" />
-          <span className="truncate">{entry.agent.replace(/^default\//, '')}</span>
+          <span className="truncate">{shortName(entry.agent)}</span>
         </span>
         <span className="block min-w-0 truncate font-mono text-xs">
-          {entry.server}
+          {shortName(entry.server)}
           {entry.tool !== undefined && `.${entry.tool}`}
         </span>
         <span className="block min-w-0 truncate font-mono text-xs text-soft" title={audience}>

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { ArrowLeftRight, FilterX } from 'lucide-react';
 import { useRef } from 'react';
-import { shellWord } from '../api/address.ts';
+import { shellWord, shortName } from '../api/address.ts';
 import { exchangesQuery } from '../api/queries.ts';
 import { Dot } from '../ui/badge.tsx';
 import { Button } from '../ui/button.tsx';
@@ -15,19 +15,21 @@ import { ExchangeDetail } from './exchange-detail.tsx';
 import { ExchangeRow, ExchangeRowHead } from './exchange-row.tsx';
 import { FilterSelect } from './filter-select.tsx';
 import { exchangeResults } from './result-badge.tsx';
-import { type ExchangeSearch, matches } from './search.ts';
+import type { ExchangeSearch } from './search.ts';
 
 const route = getRouteApi('/exchanges');
 
 export function ExchangesPage() {
   const search = route.useSearch();
   const navigate = useNavigate();
-  const { data, error, isPending, refetch } = useQuery(exchangesQuery({ agent: search.agent?.split('/').at(-1) }));
-  const known = useRef(new Set<string>());
-  const all = data?.items ?? [];
-  const shown = all.filter((entry) => matches(entry, search));
-  const open = all.find((entry) => entry.id === search.id);
   const { id: _id, ...filters } = search;
+  // The server filters, for what is beyond the newest is filtered too; what can be chosen comes from all.
+  const { data, error, isPending, refetch } = useQuery(exchangesQuery(filters));
+  const { data: newest } = useQuery(exchangesQuery({}));
+  const known = useRef(new Set<string>());
+  const shown = data?.items ?? [];
+  const all = [...shown, ...(newest?.items ?? [])];
+  const open = all.find((entry) => entry.id === search.id);
   const filtered = Object.keys(filters).length > 0;
   const change = (next: Partial<Record<keyof ExchangeSearch, string | undefined>>) =>
     navigate({ to: '/exchanges', search: clean({ ...search, ...next }), replace: true });
@@ -103,7 +105,7 @@ export function ExchangesPage() {
       <Drawer
         open={open !== undefined}
         onClose={() => change({ id: undefined })}
-        title={open ? `Token for ${open.server}` : ''}
+        title={open ? `Token for ${shortName(open.server)}` : ''}
       >
         {open && <ExchangeDetail entry={open} />}
       </Drawer>
@@ -111,10 +113,12 @@ export function ExchangesPage() {
   );
 }
 
-function sameFromTerminal({ agent, server }: ExchangeSearch): string {
+function sameFromTerminal({ agent, server, user, result }: ExchangeSearch): string {
   const words = ['onbehalf', 'exchanges'];
-  if (agent !== undefined) words.push('--agent', shellWord(agent.split('/').at(-1) ?? agent));
+  if (agent !== undefined) words.push('--agent', shellWord(agent));
   if (server !== undefined) words.push('--server', shellWord(server));
+  if (user !== undefined) words.push('--user', shellWord(user));
+  if (result !== undefined) words.push('--result', shellWord(result));
   return words.join(' ');
 }
 

@@ -1,5 +1,3 @@
-import type { ExchangeEntry } from '@onbehalf/resources';
-
 /** What the address of the screen holds: the filters, and which entry is open. */
 export interface ExchangeSearch {
   agent?: string;
@@ -19,13 +17,4 @@ export function exchangeSearch(raw: Record<string, unknown>): ExchangeSearch {
     if ((typeof value === 'string' && value !== '') || typeof value === 'number') search[name] = String(value);
   }
   return search;
-}
-
-export function matches(entry: ExchangeEntry, { agent, server, user, result }: ExchangeSearch): boolean {
-  return (
-    (agent === undefined || entry.agent === agent) &&
-    (server === undefined || entry.server === server) &&
-    (user === undefined || entry.principal.subject === user) &&
-    (result === undefined || entry.result === result)
-  );
 }

@@ -1,5 +1,6 @@
 import type { ExchangeView } from '@onbehalf/resources';
 import { Bot, type LucideIcon, Server, UserRound } from 'lucide-react';
+import { shortName } from '../api/address.ts';
 import { Token } from '../ui/badge.tsx';
 
 interface Stop {
@@ -28,7 +29,7 @@ export function stopsOf(exchange: ExchangeView): Stop[] {
     ...(exchange.delegation === 'azp' && typeof exchange.claims?.azp === 'string'
       ? [{ icon: Bot, role: 'azp', name: exchange.claims.azp }]
       : []),
-    { icon: Server, role: 'audience', name: audience.join(' ') || exchange.server },
+    { icon: Server, role: 'audience', name: audience.join(' ') || shortName(exchange.server) },
   ];
 }
 

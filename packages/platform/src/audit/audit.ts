@@ -1,13 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { AuditBody, Store } from '../store/index.ts';
-import { lastCheckpoint, makeCheckpoint, type Signer, tellWitness } from './checkpoint.ts';
-import type { AuditEntry } from './entry.ts';
+import { acceptStore } from './accept.ts';
+import { lastCheckpoint, makeCheckpoint, tellWitness } from './checkpoint.ts';
+import type { AuditEntry, AuditPrincipal } from './entry.ts';
+import { erasePerson } from './erase.ts';
 import { AuditError } from './error.ts';
+import type { Tampered, Verified } from './findings.ts';
 import { line } from './line.ts';
 import { type AuditFilter, queryLines, type StoredLine } from './query.ts';
-import { type Tampered, type Verified, verify } from './verify.ts';
-import type { Checkpoint, Witness } from './witness.ts';
+import type { Signer } from './signer.ts';
+import { verify } from './verify.ts';
+import { type Accepted, type Checkpoint, inForce, type Witness } from './witness.ts';
 
 export interface AuditOptions {
   store: Store;
@@ -38,6 +42,16 @@ export interface Audit {
   /** All that belongs to one turn, in order. */
   trace(turn: string): Promise<StoredLine[]>;
   verify(options?: { witness?: Witness }): Promise<Verified | Tampered>;
+  /**
+   * Removes what the lines say of a person; the chain still verifies. The erasure's own line does not name them.
+   * @returns of how many lines. @throws AuditError
+   */
+  erase(person: { issuer: string; subject: string }, by: AuditPrincipal): Promise<number>;
+  /**
+   * After a restore: what the witness has beyond this store counts no more, and it follows this store from now on.
+   * @throws AuditError `witness_unreachable`, or `witness_agrees` where there is nothing to accept
+   */
+  acceptWitness(by: AuditPrincipal, reason: string): Promise<Accepted>;
   /** Signs the heads, and tells the witness. @throws AuditError */
   checkpoint(): Promise<void>;
   /** What the last checkpoint learnt about the witness. */
@@ -88,7 +102,7 @@ export async function createAudit(options: AuditOptions): Promise<Audit> {
   const tell = async () => {
     if (witness === undefined) return;
     try {
-      if (!state.asked) state.told = (await witness.read()).at(-1);
+      if (!state.asked) state.told = inForce(await witness.read(), signer).checkpoints.at(-1);
       state.asked = true;
       state.told = await tellWitness(store, witness, state.told);
       state.witness = 'agrees';
@@ -137,9 +151,30 @@ export async function createAudit(options: AuditOptions): Promise<Audit> {
         lines.push(...batch);
       }
     },
-    async verify(verifyOptions = {}) {
-      const from = verifyOptions.witness ?? witness;
-      return verify(store, signer, await from?.read());
+    verify: (verifyOptions = {}) => verify(store, signer, verifyOptions.witness ?? witness),
+    async erase(person, by) {
+      const self = by.issuer === person.issuer && by.subject === person.subject;
+      try {
+        return await erasePerson(store, person, self ? {} : { principal: by }, iso);
+      } catch (error) {
+        throw new AuditError('audit_unavailable', 'the erasure cannot be written', error);
+      }
+    },
+    async acceptWitness(by, reason) {
+      if (witness === undefined) throw new AuditError('witness_unreachable', 'this server has no audit witness');
+      const accepted = await acceptStore({ store, signer, witness }, { at: iso(), by, reason });
+      await write({
+        type: 'change',
+        phase: 'single',
+        principal: by,
+        target: { kind: 'AuditWitness', name: witness.place },
+        outcome: 'restored store accepted',
+        reason,
+        data: { from: accepted.from },
+      });
+      state.asked = false;
+      await checkpoint();
+      return accepted;
     },
     checkpoint,
     get witness() {

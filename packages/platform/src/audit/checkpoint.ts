@@ -3,14 +3,8 @@ import type { CommitUnit, Store } from '../store/index.ts';
 import { StoreError } from '../store/index.ts';
 import { checkpointHash } from './chain.ts';
 import { AuditError } from './error.ts';
+import type { Signer } from './signer.ts';
 import type { Checkpoint, Witness } from './witness.ts';
-
-/** Signs checkpoints. `vault` makes one whose key is sealed. Signatures are base64url. */
-export interface Signer {
-  readonly keyId: string;
-  sign(bytes: Uint8Array): string;
-  verify(bytes: Uint8Array, signature: string): boolean;
-}
 
 export interface Head {
   seq: number;

@@ -1,13 +1,13 @@
-import type { AuditLineRow, Store } from '../store/index.ts';
+import type { AuditLineRow, Reader } from '../store/index.ts';
 import { chainHash } from './chain.ts';
-import type { Tampered } from './verify.ts';
+import type { Tampered } from './findings.ts';
 
 /**
  * Says what was done to the first line that does not fit. Only words for a reader: that something was done is certain
  * before this is asked. `expected` is the number that should follow, `prev` the hash of the line before it.
  */
 export async function diagnose(
-  store: Store,
+  store: Reader,
   row: AuditLineRow,
   expected: number,
   prev: string,

@@ -11,12 +11,15 @@ export type AuditType =
   | 'login'
   | 'refusal'
   | 'issue'
+  | 'erase' // what was said of a person was removed
   | 'start' // the first line of a writer
   | 'gap'; // lines that could not be written
 
 /**
  * What happened, for whom, through what. Never a token: `tokenHash` is the keyed one. `at` is set by the audit.
- * Texts beyond 1,024 characters and bodies beyond 32 KiB are cut, visibly.
+ * Texts beyond 1,024 characters and bodies beyond 32 KiB are cut, visibly. Wherever an object names a person by
+ * `issuer` and `subject`, that subject is a personal field, and so are its `sid` and `as`; of whom the line is about,
+ * the address, the arguments and the result too. The line commits to those, and they stand beside it.
  */
 export interface AuditEntry {
   type: AuditType;
@@ -42,7 +45,7 @@ export interface AuditEntry {
   };
   /** The `act` chain, the caller's agent first. */
   chain?: readonly { agent: string; uid: string }[];
-  /** What it was done to or for; `server` and `record` can be searched for. */
+  /** What it was done to or for; `server` can be searched for. */
   target?: AuditTarget;
   tool?: {
     server?: string;
@@ -51,8 +54,10 @@ export interface AuditEntry {
     arguments?: Json;
     result?: Json;
   };
-  /** The record that a tool read or wrote, as the server's `audit` fields name it. */
-  record?: string;
+  /** The records that a tool read or wrote: the values of the fields that the server's `audit` names. */
+  records?: readonly string[];
+  /** The token that was issued, exchanged or sent; `principal.jti` is the one that the person came with. */
+  token?: { jti?: string; hash?: string };
   /** allow, deny or hide. */
   decision?: string;
   rule?: string;
@@ -68,6 +73,8 @@ export interface AuditPrincipal {
   issuer: string;
   subject: string;
   sid?: string;
+  /** How the token that is issued names them, where that differs. */
+  as?: string;
   jti?: string;
   azp?: string;
   /** Seconds since 1970, as in the token. */
@@ -92,6 +99,8 @@ export interface AuditTarget {
   origin?: string;
   field?: string;
   version?: string | number;
-  registeredBy?: string;
-  approvedBy?: string;
+  /** The last writer of a tool server's spec. */
+  registeredBy?: { issuer: string; subject: string };
+  /** Whom a change is about. */
+  person?: { issuer: string; subject: string };
 }

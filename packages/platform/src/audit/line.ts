@@ -1,5 +1,6 @@
 import type { AuditBody } from '../store/index.ts';
 import type { AuditEntry } from './entry.ts';
+import { separate } from './persons.ts';
 import { indexOf } from './search.ts';
 
 const maxText = 1_024;
@@ -69,14 +70,29 @@ const shorter: readonly ((entry: Partial<AuditEntry>) => object)[] = [
   ({ principal: p }) => ({ principal: p && { issuer: p.issuer, subject: p.subject, sid: p.sid, jti: p.jti } }),
 ];
 
-/** @param at ISO 8601 */
-export function line({ type, phase, ...rest }: AuditEntry, at: string): AuditBody {
+/** @param at ISO 8601. @param salt for tests */
+export function line({ type, phase, ...rest }: AuditEntry, at: string, salt?: () => string): AuditBody {
   let fields = { v: 1, at, type, phase, ...(clean(rest, maxDepth) as Partial<AuditEntry>) };
-  let body = JSON.stringify(fields);
+  let { body, size, persons } = committedTo(fields, salt);
   for (const shorten of shorter) {
-    if (body.length <= maxBody) break;
+    if (size <= maxBody) break;
     fields = { ...fields, ...shorten(fields) };
-    body = JSON.stringify({ ...fields, omitted: true });
+    ({ body, size, persons } = committedTo({ ...fields, omitted: true }, salt));
   }
-  return { body, index: indexOf(fields) };
+  return {
+    body,
+    index: indexOf(fields),
+    ...(persons.length > 0 && { persons }),
+    ...(fields.records !== undefined && fields.records.length > 0 && { records: fields.records }),
+  };
+}
+
+function committedTo(fields: object, salt: (() => string) | undefined) {
+  const { committed, persons } = separate(fields as Record<string, unknown>, salt);
+  const personal = persons.map((person) => Object.keys(person.fields));
+  const body = JSON.stringify(personal.length === 0 ? committed : { ...committed, personal });
+  // What stands beside the line is bounded with it.
+  const beside = persons.flatMap(({ fields: own }) => Object.values(own)).filter((value) => typeof value !== 'string');
+  const size = beside.reduce<number>((sum, value) => sum + JSON.stringify(value).length, body.length);
+  return { body, size, persons };
 }

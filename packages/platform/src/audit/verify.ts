@@ -1,73 +1,100 @@
-import type { AuditLineRow, Store } from '../store/index.ts';
+import { sql } from 'kysely';
+import type { AuditLineRow, Reader, Tables } from '../store/index.ts';
 import { chainHash, checkpointHash } from './chain.ts';
-import { parseCheckpoint, type Signer, sameCheckpoint } from './checkpoint.ts';
+import { parseCheckpoint, sameCheckpoint } from './checkpoint.ts';
 import { diagnose } from './diagnose.ts';
-import { sameIndex } from './search.ts';
-import type { Checkpoint } from './witness.ts';
-
-export interface Verified {
-  ok: true;
-  entries: number;
-  writers: number;
-  checkpoints: number;
-  /** ISO 8601: what was stored before cannot be rewritten unseen since then; null without a checkpoint. */
-  tamperEvidentSince: string | null;
-  /** ISO 8601 of the last checkpoint: lines after it can still be cut off unseen. */
-  tamperEvidentUntil: string | null;
-  /** Who would be found out. */
-  against: 'whoever lacks the signing key' | 'whoever cannot write the witness' | 'nobody';
-}
-
-export interface Tampered {
-  ok: false;
-  /** The writer, or `checkpoint` for the list of checkpoints itself. */
-  writer: string;
-  /** The first bad number. */
-  seq: number;
-  /** Where the first bad number can only be bounded (the chain was computed anew): the last it can be. */
-  upTo?: number;
-  reason: 'edited' | 'deleted' | 'swapped' | 'duplicated' | 'truncated' | 'missing writer' | 'checkpoint';
-}
+import type { Proof, Tampered, Verified, WitnessReport } from './findings.ts';
+import { compareBeside } from './search.ts';
+import type { Signer } from './signer.ts';
+import { type Checkpoint, inForce, type Witness } from './witness.ts';
 
 /** What a line must hash to, by writer and number, as checkpoints say. */
 export type Anchors = Map<string, Map<number, string>>;
 
-/** Reads every line once, in batches, beside the traffic. */
+interface Count {
+  entries: number;
+  /** Persons that lines name and that are not there. */
+  missing: number;
+  /** Persons that erasures have removed, as their lines say. */
+  erased: number;
+}
+
+/** Reads every line once, in batches, beside the traffic. Writes nothing, and signs nothing. */
 export async function verify(
-  store: Store,
-  signer: Signer,
-  witnessed?: readonly Checkpoint[],
+  store: Reader,
+  signer: Pick<Signer, 'verify'>,
+  witness?: Witness,
 ): Promise<Verified | Tampered> {
+  const read = await readWitness(witness, signer);
   const query = store.builder.selectFrom('audit_checkpoints').selectAll().orderBy('seq').compile();
   const stored = await store.read(query);
   // A line that is gone says more than the checkpoint that misses it: so anchors first, then the lists compared.
-  const anchors = anchorsOf([...stored, ...(witnessed ?? [])]);
+  const anchors = anchorsOf([...stored, ...read.checkpoints]);
   const writers = await writersOf(store);
   for (const [writer, heads] of anchors) {
     if (!writers.has(writer) && heads.size > 0) return { ok: false, writer, seq: 1, reason: 'missing writer' };
   }
-  let entries = 0;
+  const total: Count = { entries: 0, missing: 0, erased: 0 };
   for (const writer of writers) {
     const result = await verifyWriter(store, writer, anchors.get(writer) ?? new Map());
-    if (typeof result !== 'number') return result;
-    entries += result;
+    if ('ok' in result) return result;
+    for (const name of ['entries', 'missing', 'erased'] as const) total[name] += result[name];
   }
-  const bad = badCheckpoint(stored, signer) ?? contradiction(stored, witnessed);
+  const bad = badCheckpoint(stored, signer) ?? contradiction(stored, read.checkpoints);
   if (bad !== undefined) return { ok: false, writer: 'checkpoint', seq: bad, reason: 'checkpoint' };
-  const evident = stored.length > 0;
-  const against = witnessed === undefined ? 'whoever lacks the signing key' : 'whoever cannot write the witness';
+  const unexplained = total.missing - total.erased;
+  if (unexplained > 0) return { ok: false, writer: 'persons', seq: unexplained, reason: 'removed without an erasure' };
   return {
     ok: true,
-    entries,
+    entries: total.entries,
     writers: writers.size,
     checkpoints: stored.length,
-    tamperEvidentSince: stored[0]?.at ?? null,
-    tamperEvidentUntil: stored.at(-1)?.at ?? null,
-    against: evident ? against : 'nobody',
+    erased: total.missing,
+    proofs: proofsOf(stored, read),
+    witness: read.report,
   };
 }
 
-async function writersOf(store: Store): Promise<Set<string>> {
+interface ReadWitness {
+  checkpoints: readonly Checkpoint[];
+  against: string;
+  report: WitnessReport;
+}
+
+async function readWitness(witness: Witness | undefined, signer: Pick<Signer, 'verify'>): Promise<ReadWitness> {
+  if (witness === undefined) return { checkpoints: [], against: '', report: { state: 'none', accepted: [] } };
+  const { place } = witness;
+  try {
+    const { checkpoints, accepted } = inForce(await witness.read(), signer);
+    const owner = await witness.owner?.();
+    const against = `whoever cannot write ${place}${owner === undefined ? '' : `, so not against ${owner}, who owns it`}`;
+    return { checkpoints, against, report: { state: checkpoints.length === 0 ? 'empty' : 'agrees', place, accepted } };
+  } catch {
+    return { checkpoints: [], against: '', report: { state: 'unreachable', place, accepted: [] } };
+  }
+}
+
+/**
+ * A checkpoint's signature says that what stood there when it was made has not been changed since. It does not say that
+ * nothing stood after it: whoever writes the database can cut the newest lines together with their checkpoints, without
+ * any key. Only a witness misses those.
+ */
+function proofsOf(stored: readonly (Checkpoint & { at: string })[], { checkpoints, against }: ReadWitness): Proof[] {
+  const witnessed = checkpoints.map(
+    ({ seq, body }) => stored.find((s) => s.seq === seq)?.at ?? parseCheckpoint(body)?.at,
+  );
+  const seen = { since: witnessed[0] ?? null, until: witnessed.at(-1) ?? null, against };
+  const signed = { since: stored[0]?.at ?? null, until: stored.at(-1)?.at ?? null };
+  return [
+    { claim: 'unchanged', ...signed, against: stored.length === 0 ? 'nobody' : 'whoever lacks the signing key' },
+    ...(witnessed.length > 0 ? [{ claim: 'unchanged' as const, ...seen }] : []),
+    witnessed.length > 0
+      ? { claim: 'complete', ...seen }
+      : { claim: 'complete', since: null, until: null, against: 'nobody' },
+  ];
+}
+
+async function writersOf(store: Reader): Promise<Set<string>> {
   const query = store.builder.selectFrom('audit_lines').select('writer').distinct().orderBy('writer').compile();
   return new Set((await store.read(query)).map(({ writer }) => writer));
 }
@@ -87,43 +114,63 @@ function anchorsOf(checkpoints: readonly Checkpoint[]): Anchors {
 }
 
 async function verifyWriter(
-  store: Store,
+  store: Reader,
   writer: string,
   anchors: ReadonlyMap<number, string>,
-): Promise<number | Tampered> {
+): Promise<Count | Tampered> {
   let last = 0;
   for (const seq of anchors.keys()) last = Math.max(last, seq);
+  const count: Count = { entries: 0, missing: 0, erased: 0 };
   let seq = 0;
   let prev = '';
   let proven = 0;
   while (true) {
     const batch = await linesAfter(store, writer, seq);
+    const beside = await besideOf(store, writer, batch);
     for (const row of batch) {
       const expected = seq + 1;
       const hash = chainHash(writer, expected, prev, row.body);
       if (row.seq !== expected || row.prev !== prev || row.hash !== hash) {
         return { ok: false, writer, seq: expected, reason: await diagnose(store, row, expected, prev) };
       }
-      if (!sameIndex(row)) return { ok: false, writer, seq: expected, reason: 'edited' };
+      const { same, erased, entry } = compareBeside(row, beside(expected));
+      if (!same) return { ok: false, writer, seq: expected, reason: 'edited' };
       const anchor = anchors.get(expected);
       if (anchor !== undefined && anchor !== hash) {
         return { ok: false, writer, seq: proven + 1, upTo: expected, reason: 'edited' };
       }
       if (anchor !== undefined) proven = expected;
+      count.missing += erased;
+      if (entry?.type === 'erase') count.erased += Number(entry.data?.persons) || 0;
       seq = expected;
       prev = hash;
     }
     if (batch.length === 0) break;
   }
-  return seq < last ? { ok: false, writer, seq: seq + 1, reason: 'truncated' } : seq;
+  count.entries = seq;
+  return seq < last ? { ok: false, writer, seq: seq + 1, reason: 'truncated' } : count;
 }
 
-const linesAfter = (store: Store, writer: string, seq: number): Promise<AuditLineRow[]> => {
+const linesAfter = (store: Reader, writer: string, seq: number): Promise<AuditLineRow[]> => {
   const lines = store.builder.selectFrom('audit_lines').selectAll().where('writer', '=', writer);
   return store.read(lines.where('seq', '>', seq).orderBy('seq').limit(1_000).compile());
 };
 
-function badCheckpoint(checkpoints: readonly Checkpoint[], signer: Signer): number | undefined {
+async function besideOf(store: Reader, writer: string, batch: readonly AuditLineRow[]) {
+  const [from, to] = [batch[0]?.seq ?? 0, batch.at(-1)?.seq ?? 0];
+  const within = <T extends 'audit_persons' | 'audit_records'>(table: T) =>
+    sql<Tables[T]>`select * from ${sql.table(table)} where writer = ${writer} and seq >= ${from} and seq <= ${to}`;
+  const persons = await store.read(within('audit_persons').compile(store.builder));
+  const records = await store.read(within('audit_records').compile(store.builder));
+  const personsOf = Map.groupBy(persons, ({ seq }) => seq);
+  const recordsOf = Map.groupBy(records, ({ seq }) => seq);
+  return (seq: number) => ({
+    persons: personsOf.get(seq) ?? [],
+    records: (recordsOf.get(seq) ?? []).map(({ record }) => record),
+  });
+}
+
+function badCheckpoint(checkpoints: readonly Checkpoint[], signer: Pick<Signer, 'verify'>): number | undefined {
   let prev = '';
   for (const [n, { seq, body, signature }] of checkpoints.entries()) {
     const parsed = parseCheckpoint(body);

@@ -24,6 +24,7 @@ export const PROBLEMS = {
   stale_resource_version: [409, 'The resource was changed since it was read'],
   managed_elsewhere: [409, 'The resource is managed elsewhere'],
   already_exists: [409, 'The name is taken'],
+  witness_agrees: [409, 'The audit witness agrees with the store'],
   turn_running: [409, 'A turn is running in this session'],
   turn_not_waiting: [409, 'The turn does not wait for a token'],
   agent_disabled: [409, 'The agent is switched off'],
@@ -112,7 +113,13 @@ export function toProblem(error: unknown): HttpProblem {
   if (error instanceof z.ZodError) return new HttpProblem('invalid_request', zodDetail(error));
   if (error instanceof StoreError) return storeProblem(error);
   if (error instanceof AuditError)
-    return new HttpProblem('unavailable', 'the audit cannot be written', { headers: { 'retry-after': '5' } });
+    return error.code === 'witness_agrees'
+      ? new HttpProblem('witness_agrees', error.message)
+      : new HttpProblem(
+          'unavailable',
+          error.code === 'audit_unavailable' ? 'the audit cannot be written' : error.message,
+          { headers: { 'retry-after': '5' } },
+        );
   if (error instanceof ModelError)
     return error.code === 'model_disabled'
       ? new HttpProblem('models_disabled', error.message)

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { authorizeFor, type Policy } from '../policy/index.ts';
 import type { TurnInput } from '../runtime/index.ts';
 import type { Vault } from '../vault/index.ts';
@@ -14,7 +15,13 @@ export function turnInput(
   caller: Caller,
   session: string,
   message: { content: string; source?: string | undefined },
-  more: { door: string; requestId: string; idempotencyKey?: string | undefined },
+  more: {
+    door: string;
+    requestId: string;
+    idempotencyKey?: string | undefined;
+    /** As the request brought it; what is not well-formed begins a trace of its own. */
+    traceparent?: string | string[] | undefined;
+  },
 ): TurnInput {
   const { principal } = caller;
   const { credential } = principal;
@@ -41,7 +48,16 @@ export function turnInput(
     authorize: authorizeFor(policy, principal, now),
     door: more.door,
     requestId: more.requestId,
+    traceId: traceIdOf(more.traceparent),
     ...(more.idempotencyKey !== undefined && { idempotencyKey: more.idempotencyKey }),
     ...(caller.loginSession !== undefined && { loginSession: caller.loginSession }),
   };
+}
+
+/** W3C Trace Context, section 3.2: version 00, and no id of zeros. */
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+function traceIdOf(traceparent: string | string[] | undefined): string {
+  const given = typeof traceparent === 'string' ? TRACEPARENT.exec(traceparent)?.[1] : undefined;
+  return given ?? randomBytes(16).toString('hex');
 }

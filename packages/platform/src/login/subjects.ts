@@ -82,7 +82,7 @@ export function subjectOfLegacy(
       phase: 'single',
       principal: { issuer, subject },
       outcome: 'minted',
-      data: { jti, tokenHash: o.audit.tokenHash(token) },
+      token: { jti, hash: o.audit.tokenHash(token) },
     });
     return { token, tokenType: JWT, expiresAt };
   }

@@ -35,7 +35,7 @@ export function createUsers(o: {
           type: 'change',
           phase: 'single',
           principal: what.by,
-          target: { kind: 'Principal', name: principalKey(name.issuer, name.subject) },
+          target: { kind: 'Principal', person: { issuer: name.issuer, subject: name.subject } },
           outcome: what.outcome,
           ...(what.data && { data: what.data }),
         }),

@@ -4,12 +4,15 @@ import type { Policy } from './types.ts';
 type ToolQuestion = Parameters<typeof decideTool>[2];
 
 /** Why a turn that is under way ends over a decision. */
-type RunVerdict = Decision & { code?: 'principal_revoked' | 'access_revoked' | 'agent_disabled' };
+type RunVerdict = Verdict & { code?: 'principal_revoked' | 'access_revoked' | 'agent_disabled' };
+
+/** A decision, and which policy was asked. */
+type Verdict = Decision & { revision: number };
 
 /** What a turn asks while it runs, closed over the principal as the table knows them at that moment. */
 export interface TurnPolicy {
   run(agents: readonly { uid: string }[]): RunVerdict;
-  tool(call: ToolQuestion): Decision;
+  tool(call: ToolQuestion): Verdict;
 }
 
 export function authorizeFor(policy: Policy, principal: Principal, now: () => number): TurnPolicy {
@@ -17,6 +20,7 @@ export function authorizeFor(policy: Policy, principal: Principal, now: () => nu
   return {
     run(agents) {
       const who = current();
+      const { revision } = policy.table();
       for (const { uid } of agents) {
         const decision = policy.decide(who, 'run', { kind: 'Agent', uid });
         if (decision.effect !== 'allow') {
@@ -26,11 +30,14 @@ export function authorizeFor(policy: Policy, principal: Principal, now: () => nu
               : decision.rule === 'disabled'
                 ? 'agent_disabled'
                 : 'access_revoked';
-          return { ...decision, code };
+          return { ...decision, code, revision };
         }
       }
-      return { effect: 'allow', rule: 'run', reason: 'may run every agent of the chain' };
+      return { effect: 'allow', rule: 'run', reason: 'may run every agent of the chain', revision };
     },
-    tool: (call) => decideTool(policy.table(), current(), call, { now: now() }),
+    tool(call) {
+      const table = policy.table();
+      return { ...decideTool(table, current(), call, { now: now() }), revision: table.revision };
+    },
   };
 }

@@ -18,6 +18,8 @@ export interface BoundTool {
   name: string;
   server: McpServer | undefined;
   serverName: string;
+  /** `namespace/name`, also of one that is not there. */
+  serverRef: string;
   tool: string;
   found: DiscoveredTool | undefined;
   target: ResolvedTarget | undefined;
@@ -113,6 +115,7 @@ function bound(
     name: modelName(prefix, tool),
     server,
     serverName: binding.name,
+    serverRef: `${binding.namespace ?? agent.metadata.namespace ?? 'default'}/${binding.name}`,
     tool,
     found,
     target: resolved && 'target' in resolved ? resolved.target : undefined,

@@ -19,6 +19,8 @@ export interface BoundTool {
   name: string;
   server: McpServer | undefined;
   serverName: string;
+  /** `namespace/name`, also of one that is not there. */
+  serverRef: string;
   tool: string;
   found: DiscoveredTool | undefined;
   target: ResolvedTarget | undefined;
@@ -33,6 +35,8 @@ export interface Verdict {
   effect: 'allow' | 'deny' | 'hide';
   rule: string;
   reason: string;
+  /** Of the policy that was asked. */
+  revision?: number;
   /** How a turn that is under way ends over it: `principal_revoked`, `access_revoked`, `agent_disabled`. */
   code?: 'principal_revoked' | 'access_revoked' | 'agent_disabled';
 }
@@ -74,6 +78,8 @@ export interface TurnInput {
   door: string;
   idempotencyKey?: string;
   requestId?: string;
+  /** W3C Trace Context: 32 hexadecimal digits. */
+  traceId?: string;
   loginSession?: string;
 }
 

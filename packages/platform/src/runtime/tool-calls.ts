@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { ExchangeView } from '@onbehalf/resources';
 import type { SubjectSource } from '@onbehalf/token-exchange';
-import type { Audit, AuditEntry } from '../audit/index.ts';
+import { type Audit, type AuditEntry, pickFields, recordsOf } from '../audit/index.ts';
 import type { ModelToolCall } from '../models/index.ts';
 import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
+import { type AgentHashes, requestOf } from './audited.ts';
 import { type CALL_REFUSALS, TurnFailure } from './errors.ts';
 import type { Authorize, BoundTool, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
 import type { TurnLog } from './turn-log.ts';
@@ -16,6 +17,7 @@ export interface ToolCallsOptions {
   turn: string;
   input: TurnInput;
   agent: AgentIdentity & { generation: number };
+  hashes: AgentHashes;
   /** The bindings as they stand now: asked again at each call. */
   bound: () => readonly BoundTool[];
   authorize: Authorize;
@@ -27,6 +29,13 @@ export interface ToolCallsOptions {
 interface NeedsPerson {
   failed: SubjectSource;
   wanted: AuthWanted;
+}
+
+interface Refusal {
+  code: keyof typeof CALL_REFUSALS;
+  message: string;
+  actBy: string;
+  audit: Pick<AuditEntry, 'code' | 'reason'>;
 }
 
 const PARALLEL = 5;
@@ -76,7 +85,7 @@ export function createToolCalls(options: ToolCallsOptions) {
     const called: EventDraft[] = again
       ? []
       : [{ type: 'tool.call', ...at, data: { ...names, name: call.name, arguments: values ?? {} } }];
-    const refusal = refuse(tool, values, call);
+    const { refusal, decided } = refuse(tool, values, call);
     if (refusal) {
       const result: EventDraft = {
         type: 'tool.result',
@@ -84,13 +93,15 @@ export function createToolCalls(options: ToolCallsOptions) {
         data: { ...names, isError: true, output: refusal.message, code: refusal.code, actBy: refusal.actBy },
       };
       await log.write([...called, result], {
-        audit: [audit.line({ ...entry(step, call, tool), type: 'refusal', phase: 'single', ...refusal.audit })],
+        audit: [
+          audit.line({ ...entry(step, call, tool), ...decided, type: 'refusal', phase: 'single', ...refusal.audit }),
+        ],
       });
       return { callId: call.callId, name: call.name, output: refusal.message, isError: true };
     }
     if (!tool?.server || !values) throw new TurnFailure('internal', 'the call was admitted without a server');
     const ref = crypto.randomUUID();
-    const line = entry(step, call, tool);
+    const line = { ...entry(step, call, tool), ...decided };
     await log.write([...called, { type: 'tool.sent', ...at, data: names }], {
       audit: [audit.line({ ...line, type: 'tool.call', phase: 'intent', ref })],
     });
@@ -110,6 +121,9 @@ export function createToolCalls(options: ToolCallsOptions) {
         step,
         callId: call.callId,
         signal: options.signal,
+        door: input.door,
+        ...requestOf(input),
+        ...resultFieldsOf(tool),
         ...(tool.timeoutMs !== undefined && { timeoutMs: tool.timeoutMs }),
         onExchange: (view) => void views.push(view),
       });
@@ -151,7 +165,14 @@ export function createToolCalls(options: ToolCallsOptions) {
             outcome: result.isError ? 'error' : 'ok',
             latencyMs: result.ms,
             ...(result.code !== undefined && { code: result.code }),
-            data: { exchange: last?.result ?? null, tokenHash: last?.hash ?? null, jti: last?.jti ?? null },
+            ...recorded(line, result),
+            ...(last && {
+              token: {
+                ...(last.jti !== undefined && { jti: last.jti }),
+                ...(last.hash !== undefined && { hash: last.hash }),
+              },
+            }),
+            data: { exchange: last?.result ?? null },
           }),
         ],
       },
@@ -163,18 +184,15 @@ export function createToolCalls(options: ToolCallsOptions) {
     return { callId: call.callId, name: call.name, output: result.output, isError: result.isError };
   }
 
-  /** The named checks of a call, in their order. */
-  function refuse(tool: BoundTool | undefined, values: Record<string, unknown> | undefined, call: ModelToolCall) {
-    const failed = (
-      code: keyof typeof CALL_REFUSALS,
-      message: string,
-      actBy: string,
-      decision?: { effect: string; rule: string },
-    ) => ({
-      code,
-      message,
-      actBy,
-      audit: { code, reason: message, ...(decision && { decision: decision.effect, rule: decision.rule }) },
+  /** The named checks of a call, in their order; and what the policy decided, if it was asked. */
+  function refuse(
+    tool: BoundTool | undefined,
+    values: Record<string, unknown> | undefined,
+    call: ModelToolCall,
+  ): { refusal?: Refusal; decided: Pick<AuditEntry, 'decision' | 'rule' | 'policyRevision'> } {
+    const failed = (code: keyof typeof CALL_REFUSALS, message: string, actBy: string, decided = {}) => ({
+      refusal: { code, message, actBy, audit: { code, reason: message } },
+      decided,
     });
     if (!tool) return failed('tool_unknown', `there is no tool ${call.name.slice(0, 128)}`, 'model');
     if (!tool.server || !tool.offered)
@@ -192,16 +210,22 @@ export function createToolCalls(options: ToolCallsOptions) {
       bound: true,
       offered: tool.offered,
     });
+    const decided = {
+      decision: verdict.effect,
+      rule: verdict.rule,
+      ...(verdict.revision !== undefined && { policyRevision: verdict.revision }),
+    };
     if (verdict.effect !== 'allow')
-      return failed('tool_denied', `not allowed: ${verdict.reason}`, 'administrator', verdict);
-    if (!values) return failed('bad_arguments', 'the arguments are no JSON object', 'model');
+      return failed('tool_denied', `not allowed: ${verdict.reason}`, 'administrator', decided);
+    if (!values) return failed('bad_arguments', 'the arguments are no JSON object', 'model', decided);
     if (tool.requireApproval)
       return failed(
         'approval_unavailable',
         `${call.name} needs an approval, which this version cannot ask for`,
         'administrator',
+        decided,
       );
-    return undefined;
+    return { decided };
   }
 
   function entry(
@@ -217,58 +241,61 @@ export function createToolCalls(options: ToolCallsOptions) {
       turn: options.turn,
       step,
       call: call.callId,
-      ...(input.requestId !== undefined && { requestId: input.requestId }),
-      agent: {
-        uid: options.agent.uid,
-        namespace: options.agent.namespace,
-        name: options.agent.name,
-        generation: options.agent.generation,
-      },
+      ...requestOf(input),
+      agent: { ...options.agent, ...options.hashes },
       chain: [{ agent: `agent:${options.agent.namespace}/${options.agent.name}`, uid: options.agent.uid }],
       ...(server && {
         target: {
           kind: 'RemoteMCPServer',
           uid: server.metadata.uid,
-          server: `${server.metadata.namespace ?? 'default'}/${server.metadata.name}`,
+          server: tool.serverRef,
           mode: server.spec.auth?.mode ?? 'None',
+          ...(server.writer && { registeredBy: { issuer: server.writer.issuer, subject: server.writer.subject } }),
         },
       }),
       tool: {
         name: tool?.tool ?? call.name.slice(0, 128),
-        ...(tool && { server: tool.serverName }),
+        ...(tool && { server: tool.serverRef }),
         ...(tool?.found && { schemaHash: tool.found.hash }),
         ...recordedArguments(tool, call),
       },
+      ...argumentRecords(tool, call),
     };
   }
 }
 
 /** As the server's `audit` says: nothing, a hash, or named fields. */
 function recordedArguments(tool: BoundTool | undefined, call: ModelToolCall) {
-  const policy = tool?.server?.spec.audit;
-  if (policy?.arguments === 'Hash')
+  if (tool?.server?.spec.audit?.arguments === 'Hash')
     return { arguments: { sha256: createHash('sha256').update(call.arguments).digest('base64url') } };
-  if (policy?.arguments !== 'Fields' || !tool) return {};
-  const values = parseArguments(call.arguments) ?? {};
-  const fields = policy.fields?.[tool.tool] ?? [];
-  return {
-    arguments: Object.fromEntries(fields.map((pointer) => [pointer, JSON.stringify(at(values, pointer)) ?? null])),
-  };
+  const picked = namedArguments(tool, call);
+  return picked && { arguments: picked };
 }
 
-/** RFC 6901. */
-function at(value: unknown, pointer: string): unknown {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce<unknown>(
-      (inner, step) =>
-        typeof inner === 'object' && inner !== null && Object.hasOwn(inner, step)
-          ? inner[step as keyof typeof inner]
-          : undefined,
-      value,
-    );
+function namedArguments(tool: BoundTool | undefined, call: ModelToolCall) {
+  const policy = tool?.server?.spec.audit;
+  if (policy?.arguments !== 'Fields' || !tool) return undefined;
+  return pickFields(parseArguments(call.arguments) ?? {}, policy.fields?.[tool.tool] ?? []);
+}
+
+/** Which records a call was about: by its arguments, before it is sent. */
+function argumentRecords(tool: BoundTool | undefined, call: ModelToolCall): Pick<AuditEntry, 'records'> {
+  const records = recordsOf(namedArguments(tool, call) ?? {});
+  return records.length === 0 ? {} : { records };
+}
+
+function resultFieldsOf(tool: BoundTool): { resultFields?: readonly string[] } {
+  const pointers = tool.server?.spec.audit?.resultFields?.[tool.tool];
+  return pointers === undefined || pointers.length === 0 ? {} : { resultFields: pointers };
+}
+
+/** What the answer adds: the named fields of it, and the records that they name. */
+function recorded(line: Partial<AuditEntry>, { fields }: ToolResult): Pick<AuditEntry, 'records' | 'tool'> {
+  if (fields === undefined || line.tool === undefined) return {};
+  return {
+    tool: { ...line.tool, result: fields },
+    records: [...new Set([...(line.records ?? []), ...recordsOf(fields)])],
+  };
 }
 
 function parseArguments(text: string): Record<string, unknown> | undefined {

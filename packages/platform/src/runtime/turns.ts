@@ -3,6 +3,7 @@ import type { Audit } from '../audit/index.ts';
 import { ModelError } from '../models/index.ts';
 import { type Registry, type Store, type Stored, StoreError } from '../store/index.ts';
 import type { Tools } from '../tools/index.ts';
+import { hashesOf, requestOf } from './audited.ts';
 import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import { buildHistory } from './history.ts';
@@ -24,6 +25,8 @@ export interface TurnsOptions {
   systemMessage: (agent: Stored<'Agent'>) => Promise<string>;
   /** What the bindings of an agent come to, as things stand now. */
   toolsOf(agent: Stored<'Agent'>): BoundTool[];
+  /** Its model, as the audit names it. */
+  modelOf(agent: Stored<'Agent'>): Stored<'ModelConfig'> | undefined;
 }
 
 interface LiveTurn {
@@ -151,7 +154,8 @@ export function createTurns(options: TurnsOptions) {
                 decision: verdict.effect,
                 rule: verdict.rule,
                 reason: verdict.reason,
-                ...(input.requestId !== undefined && { requestId: input.requestId }),
+                ...(verdict.revision !== undefined && { policyRevision: verdict.revision }),
+                ...requestOf(input),
               }),
             ],
           },
@@ -202,6 +206,7 @@ export function createTurns(options: TurnsOptions) {
           audit: [
             audit.line({
               ...{ type: 'login', phase: 'single', principal: input.caller.audit, agent: identityOf(agent) },
+              ...requestOf(input),
               ...{ session: turn.session, turn: turn.id, outcome: 'turn goes on', reason: 'another token was brought' },
             }),
           ],
@@ -217,12 +222,16 @@ export function createTurns(options: TurnsOptions) {
       };
       const history = buildHistory(await log.readAll(turn.session), agent.spec.declarative?.context);
       if (history.droppedSteps > 0) turnLog.emit({ type: 'truncated', data: { droppedSteps: history.droppedSteps } });
+      const systemMessage = await options.systemMessage(agent);
+      const hashes = hashesOf(audit, systemMessage, options.modelOf(agent));
+      const audited = { ...identityOf(agent), generation: agent.metadata.generation, ...hashes };
+      let since = performance.now();
       const events = executor.run({
         session: turn.session,
         turn: turn.id,
         agent,
         caller: input.caller,
-        systemMessage: await options.systemMessage(agent),
+        systemMessage,
         history: history.messages,
         tools: bound()
           .filter((tool) => tool.offered)
@@ -239,6 +248,7 @@ export function createTurns(options: TurnsOptions) {
           turn: turn.id,
           input,
           agent: { ...identityOf(agent), generation: agent.metadata.generation },
+          hashes,
           bound,
           // As the person's latest token has it.
           authorize: {
@@ -260,9 +270,12 @@ export function createTurns(options: TurnsOptions) {
                 type: 'model.call',
                 phase: 'single',
                 principal: input.caller.audit,
+                door: input.door,
+                ...requestOf(input),
                 session: turn.session,
                 turn: turn.id,
-                agent: identityOf(agent),
+                agent: audited,
+                latencyMs: Math.round(performance.now() - since),
                 outcome: controller.signal.aborted ? 'aborted' : 'ok',
                 data: { model, ...counted },
                 ...(event.step !== undefined && { step: event.step }),
@@ -270,6 +283,7 @@ export function createTurns(options: TurnsOptions) {
             ],
           });
         } else turnLog.emit(event);
+        if (event.type === 'step.ended') since = performance.now();
         // After an abort only what closes the step is taken: the text so far, and what it cost.
         if (event.type !== 'message') controller.signal.throwIfAborted();
       }

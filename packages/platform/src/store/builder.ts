@@ -1,4 +1,12 @@
-import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
+import {
+  DummyDriver,
+  type Expression,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely';
 import type { Tables } from './tables.ts';
 
 /** Compiles for SQLite and cannot execute: a statement runs only inside a unit, or as a read. */
@@ -11,3 +19,7 @@ export const sqliteBuilder = (): Kysely<Tables> =>
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   });
+
+/** A text member of a JSON column. */
+export const sqliteTextIn = (column: string, member: string): Expression<string | null> =>
+  sql`json_extract(${sql.ref(column)}, ${`$.${member}`})`;

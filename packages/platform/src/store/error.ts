@@ -7,6 +7,7 @@ export type StoreErrorCode =
   | 'store_failed' // the disk answered with an error; everything rolled back
   | 'store_damaged'
   | 'store_newer'
+  | 'store_older' // to be read as it is, and not ours to migrate
   | 'store_foreign' // a database that is not ours
   | 'store_locked' // another process has this data directory
   | 'store_readonly'

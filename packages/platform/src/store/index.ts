@@ -17,14 +17,17 @@ export {
 export { namespaceOf, type StoredResource } from './resource-rows.ts';
 export { schemaVersion } from './schema.ts';
 export { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from './sqlite.ts';
+export { openSqliteReader, type SqliteReader } from './sqlite-reader.ts';
 export type * from './tables.ts';
 export type {
   AuditBody,
   AuditIndex,
+  AuditPerson,
   Change,
   ChangeBody,
   CommitResult,
   CommitUnit,
+  Reader,
   Statement,
   Store,
 } from './unit.ts';

@@ -92,6 +92,28 @@ export const migrations: readonly Migration[] = [
       `create index sealed_key on sealed (key_id)`,
     ],
   },
+  {
+    // The audit keeps what it says of people beside its lines: code of before would take such a line for an edited one.
+    version: 2,
+    minReader: 2,
+    statements: [
+      'drop index audit_lines_sub',
+      'drop index audit_lines_record',
+      'alter table audit_lines drop column iss',
+      'alter table audit_lines drop column sub',
+      'alter table audit_lines drop column record',
+      'alter table audit_lines add column token_jti text',
+      `create index audit_lines_token on audit_lines (token_jti) where token_jti is not null`,
+      `create table audit_persons (writer text not null, seq {int} not null, n {int} not null, at text not null,
+        acting {int} not null, iss text not null, sub text not null, salt text not null, fields text not null,
+        primary key (writer, seq, n){end}`,
+      `create index audit_persons_sub on audit_persons (sub, iss, at, writer, seq)`,
+      `create table audit_records (writer text not null, seq {int} not null, record text not null,
+        primary key (writer, seq, record){end}`,
+      `create index audit_records_record on audit_records (record)`,
+      `create index events_exchange on events (at) where type = 'exchange'`,
+    ],
+  },
 ];
 
 /** The version that this code writes, and the oldest `minReader` rule it knows. */

@@ -178,14 +178,20 @@ export class GroupCommit {
     }
   }
 
-  #append({ body, index: i }: AuditBody): { writer: string; seq: number } {
+  #append({ body, index: i, persons = [], records = [] }: AuditBody): { writer: string; seq: number } {
     const { writer, chain } = this.#o;
     const { prev } = this.#head;
     const seq = this.#head.seq + 1;
     const hash = chain(writer, seq, prev, body);
-    const fields = [i.at, i.type, i.phase, i.iss, i.sub, i.agent, i.server, i.session, i.turn, i.call, i.jti];
-    const more = [i.requestId, i.record, i.decision, i.ref];
+    const fields = [i.at, i.type, i.phase, i.agent, i.server, i.session, i.turn, i.call, i.jti, i.requestId];
+    const more = [i.decision, i.ref, i.tokenJti];
     this.#statements.run(insertLine, [writer, seq, prev, hash, body, ...[...fields, ...more].map((f) => f ?? null)]);
+    for (const [n, { acting, iss, sub, salt, fields: values }] of persons.entries())
+      this.#statements.run(insertPerson, [
+        ...[writer, seq, n, i.at, acting ? 1 : 0, iss, sub, salt],
+        JSON.stringify(values),
+      ]);
+    for (const record of new Set(records)) this.#statements.run(insertRecord, [writer, seq, record]);
     this.#head.seq = seq;
     this.#head.prev = hash;
     return { writer, seq };
@@ -193,5 +199,8 @@ export class GroupCommit {
 }
 
 const insertChange = 'insert into changes (kind, key, op, at) values (?, ?, ?, ?)';
-const insertLine = `insert into audit_lines (writer, seq, prev, hash, body, at, type, phase, iss, sub, agent, server,
-  session, turn, call, jti, request_id, record, decision, ref) values (${'?'.padEnd(58, ', ?')})`;
+const insertLine = `insert into audit_lines (writer, seq, prev, hash, body, at, type, phase, agent, server, session, turn,
+  call, jti, request_id, decision, ref, token_jti) values (${'?'.padEnd(52, ', ?')})`;
+const insertPerson = `insert into audit_persons (writer, seq, n, at, acting, iss, sub, salt, fields)
+  values (${'?'.padEnd(25, ', ?')})`;
+const insertRecord = 'insert into audit_records (writer, seq, record) values (?, ?, ?)';

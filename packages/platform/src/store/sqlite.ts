@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
-import { sqliteBuilder } from './builder.ts';
+import { sqliteBuilder, sqliteTextIn } from './builder.ts';
 import { StoreError } from './error.ts';
 import { GroupCommit } from './sqlite-commit.ts';
 import { storeError } from './sqlite-error.ts';
@@ -67,6 +67,7 @@ function connect(options: SqliteStoreOptions, held: DatabaseSync, db: DatabaseSy
 
   return {
     builder: sqliteBuilder(),
+    textIn: sqliteTextIn,
     writer,
     async commit(unit) {
       if (closing !== undefined) throw new StoreError('closed', 'the store is closed');

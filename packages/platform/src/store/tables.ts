@@ -23,6 +23,8 @@ export interface Tables {
   turn_commands: TurnCommandRow;
   events: EventRow;
   audit_lines: AuditLineRow;
+  audit_persons: AuditPersonRow;
+  audit_records: AuditRecordRow;
   audit_checkpoints: AuditCheckpointRow;
   sealed: SealedRow;
 }
@@ -206,8 +208,6 @@ export interface AuditLineRow {
   at: string;
   type: string;
   phase: string;
-  iss: string | null;
-  sub: string | null;
   agent: string | null;
   server: string | null;
   session: string | null;
@@ -215,9 +215,28 @@ export interface AuditLineRow {
   call: string | null;
   jti: string | null;
   request_id: string | null;
-  record: string | null;
   decision: string | null;
   ref: string | null;
+  token_jti: string | null; // of the token that was issued or sent
+}
+
+/** What a line says of one person, beside it: the line itself holds commitments only. */
+export interface AuditPersonRow {
+  writer: string;
+  seq: number;
+  n: number; // which of the line's persons
+  at: string; // of the line
+  acting: number; // 1: the line's principal
+  iss: string; // '' for nobody in particular
+  sub: string;
+  salt: string;
+  fields: string; // JSON: pointer into the line, value
+}
+
+export interface AuditRecordRow {
+  writer: string;
+  seq: number;
+  record: string;
 }
 
 export interface AuditCheckpointRow {

@@ -1,4 +1,4 @@
-import type { CompiledQuery, Kysely } from 'kysely';
+import type { CompiledQuery, Expression, Kysely } from 'kysely';
 import type { Tables } from './tables.ts';
 
 /** One statement of a unit. `expect` and `conflict` make it a precondition. */
@@ -29,14 +29,26 @@ export interface AuditBody {
   body: string;
   /** Copies of fields of the body, for queries. They are not hashed; a reader trusts the body. */
   index: AuditIndex;
+  /** What the body commits to, and can be removed from beside it. */
+  persons?: readonly AuditPerson[];
+  /** Copies too: the records that the line is about. */
+  records?: readonly string[];
+}
+
+/** What a line says of one person. */
+export interface AuditPerson {
+  acting: boolean;
+  iss: string;
+  sub: string;
+  salt: string;
+  /** JSON pointer into the line → value. */
+  fields: Readonly<Record<string, unknown>>;
 }
 
 export interface AuditIndex {
   at: string;
   type: string;
   phase: string;
-  iss?: string;
-  sub?: string;
   agent?: string;
   server?: string;
   session?: string;
@@ -44,10 +56,10 @@ export interface AuditIndex {
   call?: string;
   jti?: string;
   requestId?: string;
-  record?: string;
   decision?: string;
   /** Joins an intent and its outcome. */
   ref?: string;
+  tokenJti?: string;
 }
 
 /** All of it is stored, or nothing. There are no interactive transactions. */
@@ -66,15 +78,21 @@ export interface CommitResult {
   audit: readonly { writer: string; seq: number }[];
 }
 
-export interface Store {
+/** What reads only. */
+export interface Reader {
   /** Builds and compiles queries; executing one through it is an error. */
   readonly builder: Kysely<Tables>;
+  /** Sees every unit whose commit has resolved. Refuses to write. @throws StoreError */
+  read<R>(query: CompiledQuery<R>): Promise<R[]>;
+  /** A text member of a JSON column, for a condition. */
+  textIn(column: string, member: string): Expression<string | null>;
+}
+
+export interface Store extends Reader {
   /** Names this process in the audit chain: new at every start. */
   readonly writer: string;
   /** Durable when it resolves. Watchers of this process have seen its changes by then. @throws StoreError */
   commit(unit: CommitUnit): Promise<CommitResult>;
-  /** Sees every unit whose commit has resolved. Refuses to write. @throws StoreError */
-  read<R>(query: CompiledQuery<R>): Promise<R[]>;
   /** The newest revision of the change log; 0 when there is none. */
   revision(): number;
   /** Every change after `from`, in order, each once. `onChanges` must not throw: a cache that stopped following would go on to allow. */

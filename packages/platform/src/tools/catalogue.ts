@@ -8,6 +8,7 @@ import { explainFailure } from './failure.ts';
 import { type OutboundOptions, outboundFetch } from './outbound.ts';
 import type { McpServer } from './ports.ts';
 import { hasHidden, showHidden } from './result.ts';
+import { serverName } from './target.ts';
 
 const EVERY_MS = 600_000;
 const RETRY_MS = 5_000;
@@ -89,7 +90,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       audience: own.audience ?? [],
       resource: own.resource ?? [],
       scopes: [],
-      name: server.metadata.name,
+      name: serverName(server),
       ...(server.spec.url !== undefined && { url: server.spec.url }),
     };
     const anonymous = discoveryMode(server) === 'None';
@@ -120,7 +121,9 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   async function record(uid: string, tools: DiscoveredTool[], era: string) {
     const at = new Date(options.now()).toISOString();
     let drifted: string[] = [];
+    let named: string | undefined;
     await registry.updateStatus<'RemoteMCPServer'>(uid, (status, server) => {
+      named = serverName(server as McpServer);
       const basis = approvalBasis(server as McpServer);
       const first = status.approvedFor !== basis;
       const writer = (registry.byUid(uid) as McpServer | undefined)?.writer;
@@ -176,7 +179,8 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
         type: 'change',
         phase: 'single',
         reason: 'tools not approved',
-        data: { server: uid, tools: drifted },
+        target: { kind: 'RemoteMCPServer', uid, ...(named && { server: named }) },
+        data: { tools: drifted },
       });
   }
 

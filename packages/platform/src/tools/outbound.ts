@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes } from 'node:crypto';
 import { type ExchangeView, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
@@ -67,7 +68,7 @@ function identityFetch(options: OutboundOptions, server: McpServer, target: Targ
   const shared = {
     exchange,
     target,
-    context: () => callScope.getStore()?.context ?? {},
+    context: () => ({ ...callScope.getStore()?.context, serverUid: server.metadata.uid }),
     onToken: ({ value }: { value: SecretValue }) => void callScope.getStore()?.sent.push(value),
   };
   if (caller.kind === 'discovery') return createIdentityFetch({ ...shared, subject: 'platform' });
@@ -118,6 +119,9 @@ function plainFetch({ egress, credentials }: OutboundOptions, server: McpServer)
         headers.set(header.name, value.reveal());
       }
     }
+    const { traceId, requestId } = callScope.getStore()?.context ?? {};
+    if (traceId !== undefined) headers.set('traceparent', `00-${traceId}-${randomBytes(8).toString('hex')}-01`);
+    if (requestId !== undefined) headers.set('x-request-id', requestId);
     return egress.fetch(input, { ...init, headers, redirect: 'manual' });
   };
 }
@@ -170,11 +174,20 @@ function audiencesOf(token: SecretValue): string[] {
 }
 
 async function open(credentials: CredentialSource, server: McpServer, ref: Parameters<CredentialSource['open']>[0]) {
+  const { session, turn, step, callId, requestId, traceId } = callScope.getStore()?.context ?? {};
   return credentials.open(ref, {
     kind: 'RemoteMCPServer',
     uid: server.metadata.uid,
     origin: new URL(server.spec.url ?? '').origin,
     ...(server.metadata.namespace !== undefined && { namespace: server.metadata.namespace }),
     ...(server.writer && { writer: server.writer }),
+    context: {
+      ...(session !== undefined && { session }),
+      ...(turn !== undefined && { turn }),
+      ...(step !== undefined && { step: Number(step) }),
+      ...(callId !== undefined && { call: callId }),
+      ...(requestId !== undefined && { requestId }),
+      ...(traceId !== undefined && { traceId }),
+    },
   });
 }

@@ -1,5 +1,6 @@
 import type { ExchangeView, ResolvedTarget } from '@onbehalf/resources';
 import type { ActorSource, ClientConfig, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
+import type { Json } from '../audit/index.ts';
 import type { Stored } from '../store/index.ts';
 
 export interface AgentIdentity {
@@ -36,7 +37,12 @@ export interface ToolCall {
   turn: string;
   step: number;
   callId: string;
+  door?: string;
   requestId?: string;
+  /** W3C Trace Context: 32 hexadecimal digits. */
+  traceId?: string;
+  /** Fields of the result to be recorded: pointers (RFC 6901). */
+  resultFields?: readonly string[];
   timeoutMs?: number;
   signal: AbortSignal;
   onExchange(view: ExchangeView): void;
@@ -51,4 +57,6 @@ export interface ToolResult {
   claimsChallenge?: string;
   truncated: boolean;
   ms: number;
+  /** What `resultFields` point to, without credentials. */
+  fields?: Readonly<Record<string, Json>>;
 }

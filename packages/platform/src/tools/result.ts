@@ -1,5 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
 import { redact, type SecretValue } from '@onbehalf/secret-value';
+import { type Json, pickFields } from '../audit/index.ts';
 
 /** What the model gets of one answer. The rest is cut, and the event says so. */
 export const MODEL_BYTES = 16_384;
@@ -27,6 +28,28 @@ export function resultText(
   const structured = result.structuredContent;
   if (parts.length === 0 && structured !== undefined) parts.push(JSON.stringify(structured));
   return cut(showHidden(redact(parts.join('\n'), secrets)));
+}
+
+/** The named fields of an answer: of its structured content, else of its one text, where that is JSON. */
+export function fieldsIn(
+  result: CallToolResult,
+  pointers: readonly string[],
+  secrets: readonly SecretValue[],
+): Record<string, Json> {
+  const [only, ...more] = result.content;
+  const text =
+    result.structuredContent !== undefined
+      ? JSON.stringify(result.structuredContent)
+      : only?.type === 'text' && more.length === 0
+        ? only.text
+        : '';
+  let value: unknown;
+  try {
+    value = JSON.parse(redact(text, secrets));
+  } catch {
+    return {};
+  }
+  return pickFields(value, pointers);
 }
 
 function cut(text: string): { output: string; truncated: boolean } {

@@ -208,12 +208,16 @@ function auditEntry(outcome: ExchangeOutcome): Parameters<Audit['append']>[0] {
     ...(outcome.session !== undefined && { session: outcome.session }),
     ...(context.turn !== undefined && { turn: context.turn }),
     ...(context.callId !== undefined && { call: context.callId }),
+    ...(context.step !== undefined && { step: Number(context.step) }),
+    ...(context.door !== undefined && { door: context.door }),
+    ...(context.requestId !== undefined && { requestId: context.requestId }),
+    ...(context.traceId !== undefined && { traceId: context.traceId }),
     ...(outcome.agent && { agent: agentOf(outcome.agent) }),
     chain: chainOf(outcome.granted?.claims?.act),
     target: {
-      server: outcome.target.name ?? '',
+      ...(context.serverUid !== undefined && { kind: 'RemoteMCPServer', uid: context.serverUid }),
+      ...(outcome.target.name !== undefined && { server: outcome.target.name }),
       tokenService: outcome.tokenService,
-      kind: outcome.kind,
       audience: [...outcome.requested.audience],
       resource: [...outcome.requested.resource],
       scopes: [...outcome.requested.scope],
@@ -222,17 +226,22 @@ function auditEntry(outcome: ExchangeOutcome): Parameters<Audit['append']>[0] {
     latencyMs: Math.round(outcome.ms),
     ...(outcome.code !== undefined && { code: outcome.code }),
     ...(outcome.message !== undefined && { reason: outcome.message }),
+    ...tokenOf(outcome),
     data: {
+      kind: outcome.kind,
       granted: outcome.granted
         ? { audience: [...outcome.granted.audience], scope: outcome.granted.scope ?? null }
         : null,
-      jti: outcome.jti ?? null,
-      tokenHash: outcome.hash ?? null,
       verification: outcome.verification ?? null,
       expiresAt: outcome.expiresAt ?? null,
     },
   };
 }
+
+const tokenOf = ({ jti, hash }: Pick<ExchangeOutcome, 'jti' | 'hash'>) =>
+  jti === undefined && hash === undefined
+    ? {}
+    : { token: { ...(jti !== undefined && { jti }), ...(hash !== undefined && { hash }) } };
 
 function chainOf(act: ActClaim | undefined): { agent: string; uid: string }[] {
   return act ? [{ agent: act.sub, uid: act.agent_uid ?? '' }, ...chainOf(act.act)] : [];

@@ -7,8 +7,8 @@ import { createConnections } from './connections.ts';
 import { explainFailure } from './failure.ts';
 import { type CallScope, callScope, outboundFetch } from './outbound.ts';
 import type { McpServer, ToolCall, ToolResult } from './ports.ts';
-import { resultText } from './result.ts';
-import { exchangeTarget } from './target.ts';
+import { fieldsIn, resultText } from './result.ts';
+import { exchangeTarget, serverName } from './target.ts';
 import { createTokenServices, type TokenServicesOptions } from './token-services.ts';
 import { type TrialRequest, tryExchange } from './try-exchange.ts';
 
@@ -59,7 +59,15 @@ export function createTools(options: ToolsOptions): Tools {
     const scope: CallScope = {
       subject: request.subject,
       sent: [],
-      context: { turn: request.turn, step: String(request.step), callId: request.callId },
+      context: {
+        session: request.session,
+        turn: request.turn,
+        step: String(request.step),
+        callId: request.callId,
+        ...(request.door !== undefined && { door: request.door }),
+        ...(request.requestId !== undefined && { requestId: request.requestId }),
+        ...(request.traceId !== undefined && { traceId: request.traceId }),
+      },
       onExchange: (view) => request.onExchange(named(view, request)),
     };
     try {
@@ -68,6 +76,7 @@ export function createTools(options: ToolsOptions): Tools {
       return {
         isError: result.isError === true,
         ...resultText(result, scope.sent),
+        ...(request.resultFields && { fields: fieldsIn(result, request.resultFields, scope.sent) }),
         ...(result.isError === true && { code: 'tool_error' }),
         ms: Math.round(performance.now() - started),
       };
@@ -145,6 +154,7 @@ const totalMs = ({ spec }: McpServer) =>
 
 const named = (view: ExchangeView, request: ToolCall): ExchangeView => ({
   ...view,
-  server: request.server.metadata.name,
+  server: serverName(request.server),
+  serverUid: request.server.metadata.uid,
   tool: request.tool,
 });

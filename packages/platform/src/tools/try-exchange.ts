@@ -35,6 +35,7 @@ export async function tryExchange(
       signal,
       agent: { uid: agent.uid, name: `${agent.namespace}/${agent.name}` },
       actor: platform.actorFor(agent),
+      context: { serverUid: server.metadata.uid },
     });
     exchange.forget({ session });
     return { ok: true, profile, asked, claims: { ...token.claims }, ms: Math.round(token.ms) };

@@ -1,6 +1,6 @@
 import type { SecretReference } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
-import type { AuditPrincipal, AuditTarget } from '../audit/index.ts';
+import type { AuditEntry, AuditTarget } from '../audit/index.ts';
 
 /** `{name, key, namespace?}`, `{env}` or `{file}`, as a resource's spec has it. */
 export type SecretRef = SecretReference;
@@ -16,7 +16,8 @@ export interface CredentialUse {
   origin?: string;
   /** The last writer of that resource's spec; none for one that comes from a file or the environment. */
   writer?: { issuer: string; subject: string };
-  context?: { session?: string; turn?: string; principal?: AuditPrincipal };
+  /** What it is opened for, as the audit says it. */
+  context?: Pick<AuditEntry, 'session' | 'turn' | 'step' | 'call' | 'requestId' | 'traceId' | 'principal'>;
 }
 
 export interface OpenedCredential {

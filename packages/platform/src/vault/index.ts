@@ -6,7 +6,9 @@
  */
 export type { CredentialSource, CredentialUse, MayUse, OpenedCredential, SecretRef } from './credential.ts';
 export { VaultError, type VaultErrorCode } from './error.ts';
+export { installationOf, nameInstallation } from './key-file.ts';
 export type { KeyValue } from './key-ring.ts';
 export type { Rewrapped } from './rewrap.ts';
 export type { Where } from './sealed-rows.ts';
 export { openVault, type SealedField, type Vault, type VaultOptions } from './vault.ts';
+export { openVerifier } from './verifier.ts';

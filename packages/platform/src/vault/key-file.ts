@@ -16,6 +16,14 @@ import type { SecretValue } from '@onbehalf/secret-value';
 import { type WrappingKey, wrappingKey } from './envelope.ts';
 import { VaultError } from './error.ts';
 
+/** A key file: the key, and which installation has begun with it, so that an emptied database is not a new one. */
+interface KeyFile {
+  key: WrappingKey;
+  installation: string | undefined;
+}
+
+const NAMED = /^installation ([0-9a-f-]{36})$/;
+
 /** 32 bytes in base64url, 43 characters. @throws VaultError `key_invalid` */
 export function parseKey(text: string): WrappingKey {
   const trimmed = text.trim();
@@ -31,7 +39,26 @@ export function parseKey(text: string): WrappingKey {
 export const keyFromValue = (value: SecretValue): WrappingKey => parseKey(value.reveal());
 
 /** Undefined when there is no such file. @throws VaultError `key_exposed`, `key_invalid` */
-export function readKeyFile(path: string): WrappingKey | undefined {
+export const readKeyFile = (path: string): WrappingKey | undefined => read(path)?.key;
+
+/** The installation that has begun with this key; undefined for a key of none. @throws VaultError */
+export const installationOf = (path: string): string | undefined => read(path)?.installation;
+
+/** Says which installation has begun with the key. False where the file cannot be replaced. @throws VaultError */
+export function nameInstallation(path: string, installation: string): boolean {
+  const known = read(path);
+  if (known === undefined || known.installation === installation) return known !== undefined;
+  try {
+    const draft = writeDraft(path, known.key.bytes, installation);
+    renameSync(draft, path);
+  } catch {
+    return false;
+  }
+  syncFolder(path);
+  return true;
+}
+
+function read(path: string): KeyFile | undefined {
   const file = openExisting(path);
   if (file === undefined) return undefined;
   try {
@@ -43,22 +70,23 @@ export function readKeyFile(path: string): WrappingKey | undefined {
       });
     }
     const buffer = Buffer.alloc(256);
-    return parseKey(buffer.subarray(0, readSync(file, buffer)).toString('utf8'));
+    const [key = '', named = '', ...more] = buffer
+      .subarray(0, readSync(file, buffer))
+      .toString('utf8')
+      .trim()
+      .split('\n');
+    const installation = NAMED.exec(named.trim())?.[1];
+    // What stands there and is not understood is no part of a key.
+    if (more.length > 0 || (named !== '' && installation === undefined)) return { key: parseKey(''), installation };
+    return { key: parseKey(key), installation };
   } finally {
     closeSync(file);
   }
 }
 
 /** Durable, and never over an existing file: two processes that start at once end with one key. */
-export function createKeyFile(path: string, bytes: Buffer = randomBytes(32)): WrappingKey {
-  const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  const file = openSync(draft, 'wx', 0o600);
-  try {
-    writeSync(file, `${bytes.toString('base64url')}\n`);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
+export function createKeyFile(path: string, bytes: Buffer = randomBytes(32), installation?: string): WrappingKey {
+  const draft = writeDraft(path, bytes, installation);
   try {
     linkSync(draft, path);
   } catch (error) {
@@ -70,6 +98,21 @@ export function createKeyFile(path: string, bytes: Buffer = randomBytes(32)): Wr
   const key = readKeyFile(path);
   if (key === undefined) throw new VaultError('key_missing', `${path} cannot be read back`);
   return key;
+}
+
+function writeDraft(path: string, bytes: Buffer, installation: string | undefined): string {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  const file = openSync(draft, 'wx', 0o600);
+  try {
+    writeSync(
+      file,
+      `${bytes.toString('base64url')}\n${installation === undefined ? '' : `installation ${installation}\n`}`,
+    );
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  return draft;
 }
 
 /** The next key becomes the key. Whatever the moment of a crash, one of the two names holds each key in use. */

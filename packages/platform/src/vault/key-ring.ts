@@ -1,7 +1,7 @@
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { WrappingKey } from './envelope.ts';
 import { VaultError } from './error.ts';
-import { createKeyFile, keyFromValue, nextKeyFile, promoteKeyFile, readKeyFile } from './key-file.ts';
+import { createKeyFile, installationOf, keyFromValue, nextKeyFile, promoteKeyFile, readKeyFile } from './key-file.ts';
 
 export interface KeyValue {
   value: SecretValue;
@@ -46,7 +46,7 @@ export class KeyRing {
     const given = value && keyFromValue(value);
     if (typeof source === 'string') {
       const path = nextKeyFile(source);
-      return this.#add(readKeyFile(path) ?? createKeyFile(path, given?.bytes));
+      return this.#add(readKeyFile(path) ?? createKeyFile(path, given?.bytes, installationOf(source)));
     }
     if (given !== undefined) return this.#add(given);
     if (source.previous === undefined) throw new VaultError('key_missing', 'a new key has to be handed in');

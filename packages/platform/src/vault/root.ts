@@ -37,7 +37,7 @@ export async function openRoot(store: Store, rows: SealedRows, ring: KeyRing, no
   }
 }
 
-function noKey(empty: boolean): VaultError {
+export function noKey(empty: boolean): VaultError {
   const repair = 'put back the key file that belongs to this store; nothing was changed';
   return empty
     ? new VaultError('key_missing', 'the store holds sealed values and there is no key for them', { repair })

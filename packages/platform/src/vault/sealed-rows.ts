@@ -1,4 +1,4 @@
-import type { SealedRow, Statement, Store } from '../store/index.ts';
+import type { Reader, SealedRow, Statement } from '../store/index.ts';
 
 /** Kind of the vault's own rows; no resource has it. */
 export const own = 'Vault';
@@ -14,7 +14,7 @@ export interface Where {
 const kept = 3;
 
 /** The queries over `sealed`. */
-export const sealedRows = (store: Store) => {
+export const sealedRows = (store: Reader) => {
   const { builder } = store;
   const all = () => builder.selectFrom('sealed').selectAll();
   const at = ({ kind, uid, field }: Where) =>

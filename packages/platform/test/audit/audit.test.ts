@@ -41,7 +41,8 @@ test('P2 lines are found by issuer and subject together, and by every other inde
     session: 's1',
     turn: 't1',
     requestId: 'r1',
-    record: '4711',
+    records: ['4711', '4712'],
+    token: { jti: 'j2' },
   });
   await audit.append({ type: 'decision', phase: 'single', principal: bob, decision: 'deny' });
   const found = async (filter: Parameters<typeof audit.query>[0]) => (await audit.query(filter)).length;
@@ -52,8 +53,10 @@ test('P2 lines are found by issuer and subject together, and by every other inde
     { session: 's1' },
     { turn: 't1' },
     { jti: 'j1' },
+    { jti: 'j2' },
     { requestId: 'r1' },
     { record: '4711' },
+    { record: '4712' },
     { decision: 'deny' },
     { type: 'tool.call' },
   ];

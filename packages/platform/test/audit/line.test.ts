@@ -42,12 +42,27 @@ test('A12 control, line and direction characters are visible text, before and af
 test('any entry makes a line of bounded size that parses and keeps who and what', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 6 }), fc.string({ maxLength: 5_000 }), (value, text) => {
-      const fields = { data: { value: value as string }, principal: { issuer: text, subject: 'alice' } };
-      const { body } = line(entry(fields), at);
-      assert.ok(body.length <= 33_000);
-      assert.equal(JSON.parse(body).principal.subject, 'alice');
+      const tool = { name: 'echo', arguments: value as string };
+      const fields = { tool, data: { value: value as string }, principal: { issuer: text, subject: 'alice' } };
+      const { body, persons = [] } = line(entry(fields), at);
+      // With what stands beside it: a name can be as long as an escaped text may be.
+      assert.ok(body.length + JSON.stringify(persons).length <= 48_000);
+      assert.equal(persons.find(({ acting }) => acting)?.sub, 'alice');
     }),
     { numRuns: 200 },
+  );
+});
+
+test('arguments that are far too long are kept neither in the line nor beside it', () => {
+  const long = Array.from({ length: 50 }, () => Array.from({ length: 50 }, () => 'x'.repeat(1_000)));
+  const { body, persons } = line(
+    entry({ principal: { issuer: 'i', subject: 's' }, tool: { name: 'echo', arguments: long } }),
+    at,
+  );
+  assert.ok(body.length + JSON.stringify(persons).length < 2_000);
+  assert.deepEqual(
+    persons?.map(({ fields }) => fields),
+    [{ '/principal/subject': 's' }],
   );
 });
 
@@ -69,7 +84,7 @@ test('a line that is far too long loses its bulk and says so, but never who it i
   const cut = line(entry(fields), at);
   const kept = JSON.parse(cut.body);
   assert.ok(cut.body.length < 32_768);
-  assert.deepEqual([kept.omitted, kept.data, kept.chain, kept.principal.subject], [true, undefined, undefined, 's']);
+  assert.deepEqual([kept.omitted, kept.data, kept.chain, cut.persons?.[0]?.sub], [true, undefined, undefined, 's']);
   assert.deepEqual(cut.index, short.index);
   assert.equal(JSON.parse(line(entry({ data: { long }, tool: fields.tool }), at).body).tool.arguments, undefined);
 });

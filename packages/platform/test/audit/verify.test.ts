@@ -5,8 +5,17 @@ import { test } from 'node:test';
 import { chainHash } from '../../src/audit/index.ts';
 import { type AuditFixture, auditFixture, witnessOf } from './fixture.ts';
 
+const alice = { issuer: 'https://one.example', subject: 'alice' };
+
 const append = async ({ audit }: AuditFixture, count: number) => {
-  for (let n = 0; n < count; n++) await audit.append({ type: 'decision', phase: 'single', rule: `rule-${n}` });
+  for (let n = 0; n < count; n++)
+    await audit.append({
+      type: 'decision',
+      phase: 'single',
+      rule: `rule-${n}`,
+      principal: alice,
+      records: [`4711-${n}`],
+    });
 };
 
 const rehash = (db: DatabaseSync, writer: string) => {
@@ -38,8 +47,12 @@ test('L2 an untouched log verifies, over restarts, and says since when and again
   const result = await fixture.audit.verify();
   assert.ok(result.ok);
   assert.deepEqual([result.entries, result.writers, result.checkpoints], [12, 2, 4]);
-  assert.equal(result.against, 'whoever lacks the signing key');
-  assert.ok(result.tamperEvidentSince !== null && result.tamperEvidentUntil !== null);
+  const [unchanged, complete] = result.proofs;
+  assert.deepEqual([unchanged?.claim, unchanged?.against], ['unchanged', 'whoever lacks the signing key']);
+  assert.ok(unchanged?.since && unchanged.until);
+  // A checkpoint cannot miss what was cut off together with it.
+  assert.deepEqual(complete, { claim: 'complete', since: null, until: null, against: 'nobody' });
+  assert.deepEqual(result.witness, { state: 'none', accepted: [] });
 });
 
 const attacks: [string, { seq: number; reason: string }, (db: DatabaseSync, writer: string) => void][] = [
@@ -59,7 +72,32 @@ const attacks: [string, { seq: number; reason: string }, (db: DatabaseSync, writ
   [
     'a line hidden from the search',
     { seq: 5, reason: 'edited' },
-    (db, writer) => db.prepare("update audit_lines set sub = 'mallory' where writer = ? and seq = 5").run(writer),
+    (db, writer) => db.prepare("update audit_lines set turn = 'other' where writer = ? and seq = 5").run(writer),
+  ],
+  [
+    'a line said to be of somebody else',
+    { seq: 5, reason: 'edited' },
+    (db, writer) => db.prepare("update audit_persons set sub = 'mallory' where writer = ? and seq = 5").run(writer),
+  ],
+  [
+    'what a line says of somebody',
+    { seq: 5, reason: 'edited' },
+    (db, writer) =>
+      db
+        .prepare(
+          "update audit_persons set sub = 'bob', fields = replace(fields, 'alice', 'bob') where writer = ? and seq = 5",
+        )
+        .run(writer),
+  ],
+  [
+    'a line hidden from the search for whom it is of',
+    { seq: 5, reason: 'edited' },
+    (db, writer) => db.prepare('update audit_persons set acting = 0 where writer = ? and seq = 5').run(writer),
+  ],
+  [
+    'a record that a line is not found by any more',
+    { seq: 5, reason: 'edited' },
+    (db, writer) => db.prepare('delete from audit_records where writer = ? and seq = 5').run(writer),
   ],
   [
     'a deleted line',
@@ -106,8 +144,8 @@ const attacks: [string, { seq: number; reason: string }, (db: DatabaseSync, writ
     (db, writer) => {
       shift(db, writer, 6, 1);
       db.prepare(
-        `insert into audit_lines select writer, 6, prev, hash, body, at, type, phase, iss, sub, agent, server, session,
-         turn, call, jti, request_id, record, decision, ref from audit_lines where writer = ? and seq = 5`,
+        `insert into audit_lines select writer, 6, prev, hash, body, at, type, phase, agent, server, session, turn, call,
+         jti, request_id, decision, ref, token_jti from audit_lines where writer = ? and seq = 5`,
       ).run(writer);
     },
   ],
@@ -210,6 +248,7 @@ test('a witness that cannot be reached is said, and catches up later', async () 
   let down = true;
   const unreachable = () => Promise.reject(new Error('no route'));
   const witness = {
+    place: real.place,
     append: (checkpoint: Parameters<typeof real.append>[0]) => (down ? unreachable() : real.append(checkpoint)),
     read: () => real.read(),
   };
@@ -235,7 +274,7 @@ test('a witness line that was cut by a power failure is written again, and spoil
   assert.deepEqual(await witness.read(), whole.slice(0, -1));
   await fixture.restart({ witness });
   assert.equal(fixture.audit.witness, 'agrees');
-  const seqs = (await witness.read()).map((checkpoint) => checkpoint.seq);
+  const seqs = (await witness.read()).map((entry) => ('seq' in entry ? entry.seq : 0));
   assert.deepEqual(
     seqs,
     seqs.map((_, n) => n + 1),

@@ -138,3 +138,10 @@ test('mistakes in the section tokenExchange, all at once with those elsewhere', 
   assert.ok(!one('tokenExchange: {clientSecret: hunter2}').includes('hunter2'));
   assert.match(one('tokenExchnge: {}'), /did you mean tokenExchange\?/);
 });
+
+test('state is kept where the environment says, and nowhere where it names no home', () => {
+  const stateDir = (env: Record<string, string>) => loadConfig({ env }).stateDir;
+  assert.equal(stateDir({ XDG_STATE_HOME: '/state', HOME: '/users/x' }), '/state/onbehalf');
+  assert.equal(stateDir({ HOME: '/users/x' }), '/users/x/.local/state/onbehalf');
+  assert.equal(stateDir({}), undefined);
+});

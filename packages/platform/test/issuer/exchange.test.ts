@@ -93,15 +93,15 @@ test('an issue is audited with the target and who registered it, and nothing of 
   const claims = decodeJwt(String(token));
   const lines = await f.audit.query({ type: 'issue' });
   assert.equal(lines.length, 1);
-  const { principal, agent, chain, target, data } = lines[0]?.entry ?? {};
-  assert.deepEqual([principal?.subject, principal?.sid], ['alice', decodeJwt(subject).sid]);
+  const { principal, agent, chain, target, data, token: issued } = lines[0]?.entry ?? {};
+  assert.deepEqual([principal?.subject, principal?.as, principal?.sid], ['alice', 'alice', decodeJwt(subject).sid]);
   assert.deepEqual([agent?.uid, agent?.name], [f.uids.assistant, 'assistant']);
   assert.deepEqual(chain, [{ agent: 'agent:default/assistant', uid: f.uids.assistant }]);
   assert.deepEqual(
     [target?.server, target?.uid, target?.resource, target?.registeredBy],
-    ['default/orders', f.uids.orders, ORDERS, 'local local-admin'],
+    ['default/orders', f.uids.orders, ORDERS, { issuer: 'local', subject: 'local-admin' }],
   );
-  assert.deepEqual([data?.jti, data?.client], [claims.jti, 'platform']);
+  assert.deepEqual([issued?.jti, data?.client], [claims.jti, 'platform']);
   assert.deepEqual(f.asked.at(-1), {
     subject: { issuer: f.publicUrl, subject: 'alice' },
     agent: agentNamed(f, 'assistant'),

@@ -10,7 +10,7 @@ import type { RunningToolServer, Seen } from '../../../../examples/tool-servers/
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
 import { createDemoClient } from '../../src/models/index.ts';
-import { resolveTools } from '../../src/policy/index.ts';
+import { resolveModel, resolveTools } from '../../src/policy/index.ts';
 import { type Authorize, createDeclarativeExecutor, createRuntime, type TurnInput } from '../../src/runtime/index.ts';
 import { createRegistry, insertResource, namespaceOf, openSqliteStore } from '../../src/store/index.ts';
 import { createTools } from '../../src/tools/index.ts';
@@ -92,6 +92,7 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
     now: Date.now,
     soleHolder: true,
     toolsOf: (agent) => resolveTools(agent, registry, () => 'allow'),
+    modelOf: (agent) => resolveModel(agent, registry, () => 'allow'),
     executors: {
       Declarative: createDeclarativeExecutor(() => ({ client: createDemoClient({ paceMs: 0 }), model: 'demo' })),
     },

@@ -15,7 +15,7 @@ export const testChain = (writer: string, seq: number, prev: string, body: strin
 
 export const line = (n: number): AuditBody => ({
   body: `{"n":${n}}`,
-  index: { at: '2026-01-01T00:00:00.000Z', type: 'decision', phase: 'single', sub: `user-${n}` },
+  index: { at: '2026-01-01T00:00:00.000Z', type: 'decision', phase: 'single', turn: `turn-${n}` },
 });
 
 export const putMeta = (store: Store, key: string, value: string) =>

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { type RunningToolServer, startToolServer } from '../../../../examples/tool-servers/tool-server.ts';
-import type { ToolResult } from '../../src/tools/index.ts';
+import type { ToolCall, ToolResult } from '../../src/tools/index.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
 
 const server = (name: string, url: string, auth: string) => `
@@ -72,7 +72,10 @@ describe('tool servers that misbehave', () => {
   });
   after(() => chain.close());
 
-  async function call(name: string, more: { timeoutMs?: number; user?: string } = {}): Promise<ToolResult> {
+  async function call(
+    name: string,
+    { user = 'alice', ...more }: Partial<ToolCall> & { user?: string } = {},
+  ): Promise<ToolResult> {
     const found = chain.registry.get('RemoteMCPServer', 'default', name);
     assert.ok(found);
     const url = found.spec.url ?? '';
@@ -87,7 +90,7 @@ describe('tool servers that misbehave', () => {
         expectedAudience: [url],
         origin: { audience: 'none', resource: 'server', scopes: 'none' },
       },
-      subject: await chain.sts.user(more.user ?? 'alice'),
+      subject: await chain.sts.user(user),
       agent: { uid: 'agent-1', namespace: 'default', name: 'assistant' },
       session: `session-${name}`,
       turn: 't',
@@ -95,9 +98,48 @@ describe('tool servers that misbehave', () => {
       callId: crypto.randomUUID(),
       signal: new AbortController().signal,
       onExchange: () => undefined,
-      ...(more.timeoutMs !== undefined && { timeoutMs: more.timeoutMs }),
+      ...more,
     });
   }
+
+  test('each request of a call carries the trace and the request id, so that both sides’ logs join', async () => {
+    const seen: [unknown, unknown][] = [];
+    const raw = await rawServer((request, response, _method, id) => {
+      seen.push([request.headers.traceparent, request.headers['x-request-id']]);
+      const content = [{ type: 'text', text: 'ok' }];
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ jsonrpc: '2.0', id, result: { content } }));
+    });
+    await chain.apply(server('traced', raw.url, EXCHANGE));
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    await call('traced', { traceId, requestId: 'request-1' });
+    await call('traced', { traceId, requestId: 'request-2' });
+    assert.deepEqual(
+      seen.map(([, requestId]) => requestId),
+      ['request-1', 'request-2'],
+    );
+    const spans = seen.map(
+      ([traceparent]) => /^00-4bf92f3577b34da6a3ce929d0e0e4736-([0-9a-f]{16})-01$/.exec(String(traceparent))?.[1],
+    );
+    assert.ok(spans.every((span) => span !== undefined) && spans[0] !== spans[1]);
+    await raw.close();
+  });
+
+  test('L6 named fields of a result are recorded without the token that a server echoes into them', async () => {
+    const raw = await rawServer((request, response, _method, id) => {
+      const structuredContent = { id: '4711', echo: request.headers.authorization, items: ['a', 'b'], none: null };
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ jsonrpc: '2.0', id, result: { content: [], structuredContent } }));
+    });
+    await chain.apply(server('named', raw.url, EXCHANGE));
+    const resultFields = ['/id', '/echo', '/items', '/none', '/absent', '/items/1', 'id'];
+    const { fields } = await call('named', { resultFields });
+    assert.deepEqual(Object.keys(fields ?? {}), ['/id', '/echo', '/items', '/none', '/items/1']);
+    assert.doesNotMatch(JSON.stringify(fields), /eyJ/);
+    await raw.close();
+  });
 
   test('X9 a 401 brings one exchange more and one retry; the second is a tool error', async () => {
     const raw = await rawServer((_request, response) =>

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SecretValue } from '@onbehalf/secret-value';
+import { installationOf, nameInstallation } from '../../src/vault/index.ts';
 import { type VaultFixture, vaultFixture } from './fixture.ts';
 
 const where = (n: number) => ({ kind: 'Secret', uid: `u${n}`, field: 'token' });
@@ -53,6 +54,16 @@ test('V5 50 readers and 10 writers notice nothing of a rotation, and the old key
   assert.deepEqual(fixture.vault.derive('cookie'), derived);
   assert.equal(fixture.vault.openInline(where(1), inline).reveal(), 'inline');
   assert.equal((await fixture.vault.unseal(where(249)))?.value.reveal(), 'value-249');
+});
+
+test('V4 V5 a rotation keeps the name of the installation that has begun with the key', async () => {
+  await using fixture = await vaultFixture();
+  const installation = crypto.randomUUID();
+  assert.ok(nameInstallation(fixture.keyFile, installation));
+  const before = readFileSync(fixture.keyFile, 'utf8');
+  await fixture.vault.rewrap();
+  assert.notEqual(readFileSync(fixture.keyFile, 'utf8'), before);
+  assert.equal(installationOf(fixture.keyFile), installation);
 });
 
 test('V5 what was sealed before a rotation and is committed after it is refused, not lost', async () => {

@@ -1,33 +1,16 @@
-import {
-  auditList,
-  auditVerification,
-  canIQuery,
-  canIResult,
-  type ExchangeEntry,
-  eventData,
-  exchangeList,
-} from '@onbehalf/resources';
+import { auditList, auditVerification, canIQuery, canIResult, witnessAcceptance } from '@onbehalf/resources';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
-import type { Issuer } from '../../issuer/index.ts';
 import { LOCAL_ADMIN, refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
-import type { Registry, Store } from '../../store/index.ts';
-import type { Tools } from '../../tools/index.ts';
+import type { Registry } from '../../store/index.ts';
 import { findResource } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
+import { qualifiedName } from '../qualified-name.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
+import { type ExchangePorts, exchangeRoute, SEES_ALL } from './exchanges.ts';
 
-const SEES_ALL = new Set(['AUDITOR', 'ADMIN']);
 const MAX = 500;
-
-const exchangeQuery = z.strictObject({
-  session: z.string().exactOptional(),
-  agent: z.string().exactOptional(),
-  server: z.string().exactOptional(),
-  since: z.string().exactOptional(),
-  limit: z.coerce.number().int().min(1).max(MAX).exactOptional(),
-});
 
 const auditQuery = z.strictObject({
   turn: z.string().exactOptional(),
@@ -53,90 +36,17 @@ const ownAudit = ({ caller }: { caller: { principal: { issuer: string; subject: 
   found: undefined,
 });
 
-export interface EvidencePorts {
-  store: Store;
+const acceptBody = z.strictObject({ reason: z.string().trim().min(1).max(500) });
+
+export interface EvidencePorts extends ExchangePorts {
   registry: Registry;
   audit: Audit;
   policy: Policy;
-  tools: Pick<Tools, 'counts'>;
   /** Of the embedded issuer. */
   issuer: string;
-  issuerCounts: Issuer['counts'];
 }
 
 export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
-  const exchanges = route<undefined, z.infer<typeof exchangeQuery>>({
-    method: 'GET',
-    path: '/exchanges',
-    summary: "Token exchanges, newest first: one's own, or all for AUDITOR and ADMIN. Never a token",
-    query: exchangeQuery,
-    responses: { 200: exchangeList },
-    authorize: ({ caller }) => ({
-      question: { action: 'exchanges.read', resource: { kind: 'Exchange', owner: caller.principal } },
-      found: undefined,
-    }),
-    async handle({ caller, query }) {
-      const { store, tools } = o;
-      let select = store.builder
-        .selectFrom('events')
-        .innerJoin('sessions', 'sessions.id', 'events.session')
-        .select(['events.session', 'events.seq', 'events.turn', 'events.at', 'events.call_id', 'events.data'])
-        .select(['sessions.agent_namespace', 'sessions.agent_name', 'sessions.owner_iss', 'sessions.owner_sub'])
-        .where('events.type', '=', 'exchange')
-        .orderBy('events.at', 'desc')
-        .orderBy('events.seq', 'desc')
-        .limit(query.limit ?? 100);
-      if (!SEES_ALL.has(caller.principal.role))
-        select = select
-          .where('sessions.owner_iss', '=', caller.principal.issuer)
-          .where('sessions.owner_sub', '=', caller.principal.subject);
-      if (query.session !== undefined) select = select.where('events.session', '=', query.session);
-      if (query.since !== undefined) select = select.where('events.at', '>', query.since);
-      if (query.agent !== undefined) select = select.where('sessions.agent_name', '=', query.agent);
-      const rows = await store.read<{
-        session: string;
-        seq: number;
-        turn: string | null;
-        at: string;
-        call_id: string | null;
-        data: string;
-        agent_namespace: string;
-        agent_name: string;
-        owner_iss: string;
-        owner_sub: string;
-      }>(select.compile());
-      const items = rows
-        .map(
-          (row): ExchangeEntry => ({
-            ...eventData.exchange.parse(JSON.parse(row.data)),
-            id: `${row.session}/${row.seq}`,
-            at: row.at,
-            session: row.session,
-            turn: row.turn ?? '',
-            ...(row.call_id !== null && { callId: row.call_id }),
-            agent: `${row.agent_namespace}/${row.agent_name}`,
-            principal: { issuer: row.owner_iss, subject: row.owner_sub },
-          }),
-        )
-        .filter((entry) => query.server === undefined || entry.server === query.server);
-      if (SEES_ALL.has(caller.principal.role)) {
-        const counts = tools.counts();
-        return {
-          items,
-          tokenServiceRequests: counts.exchanges,
-          workloadTokenRequests: counts.workloads,
-          embedded: o.issuerCounts(),
-        };
-      }
-      // How much others do is not theirs to see.
-      return {
-        items,
-        tokenServiceRequests: items.filter(({ result }) => result === 'exchanged').length,
-        workloadTokenRequests: 0,
-      };
-    },
-  });
-
   const audit = route<undefined, z.infer<typeof auditQuery>>({
     method: 'GET',
     path: '/audit',
@@ -145,7 +55,12 @@ export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
     responses: { 200: auditList },
     authorize: ownAudit,
     async handle({ caller, query }) {
-      const { user, ...filter } = query;
+      const { user, agent, server, ...rest } = query;
+      const filter = {
+        ...rest,
+        ...(agent !== undefined && { agent: qualifiedName(agent) }),
+        ...(server !== undefined && { server: qualifiedName(server) }),
+      };
       const all = SEES_ALL.has(caller.principal.role);
       const who = all
         ? user === undefined
@@ -181,6 +96,16 @@ export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
     responses: { 200: auditVerification },
     authorize: byRole('audit.export'),
     handle: () => o.audit.verify(),
+  });
+
+  const accept = route<z.infer<typeof acceptBody>>({
+    method: 'POST',
+    path: '/audit/witness/accept',
+    summary: 'After a restore: what the audit witness has beyond this store counts no more',
+    body: acceptBody,
+    responses: { 200: witnessAcceptance },
+    authorize: byRole('system.write'),
+    handle: ({ caller, body }) => o.audit.acceptWitness(refOf(caller.principal), body.reason),
   });
 
   const canI = route<undefined, z.infer<typeof canIQuery>>({
@@ -220,7 +145,7 @@ export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
     },
   });
 
-  return [exchanges, audit, trace, verify, canI];
+  return [exchangeRoute(o), audit, trace, verify, accept, canI];
 }
 
 function lineView(line: { writer: string; seq: number; hash?: string; entry: Record<string, unknown> | object }) {

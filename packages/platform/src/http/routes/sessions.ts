@@ -220,6 +220,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
           door: 'api',
           requestId,
           idempotencyKey: typeof key === 'string' && key !== '' ? key : undefined,
+          traceparent: raw.headers.traceparent,
         });
         const turn = await runtime.start(input, agent);
         if (!/\btext\/event-stream\b/.test(raw.headers.accept ?? '')) return runtime.finished(found.id, turn);

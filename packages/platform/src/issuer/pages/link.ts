@@ -36,7 +36,7 @@ export function createLoginLinks(o: SignInOptions) {
           type: 'change',
           phase: 'single',
           principal: by,
-          target: { kind: 'Principal', name: `${issuer} ${subject}` },
+          target: { kind: 'Principal', person: { issuer, subject } },
           outcome: 'login link created',
         }),
       ],

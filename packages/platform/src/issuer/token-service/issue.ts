@@ -75,7 +75,11 @@ export async function issue(
     phase: 'single',
     ...entryOf(trail),
     outcome: trail.grant,
-    data: { jti, client: claims.client_id, sub: claims.sub, scope, expiresAt: exp, tokenHash: audit.tokenHash(token) },
+    ...(trail.principal && {
+      principal: { ...principalOf(trail.principal), ...(claims.sub !== undefined && { as: claims.sub }) },
+    }),
+    token: { jti, hash: audit.tokenHash(token) },
+    data: { client: claims.client_id, ...(!trail.principal && { sub: claims.sub }), scope, expiresAt: exp },
   });
   try {
     await store.commit({ statements: useOnce(store, trail.used), audit: [line] });
@@ -84,6 +88,13 @@ export async function issue(
   }
   return { token, expiresIn: exp - iat, scope };
 }
+
+const principalOf = ({ issuer, subject, sid, jti }: NonNullable<Trail['principal']>) => ({
+  issuer,
+  subject,
+  ...(sid !== undefined && { sid }),
+  ...(jti !== undefined && { jti }),
+});
 
 /** @throws StoreError: then the refusal stands, but the caller is told that something is wrong */
 export async function recordRefusal({ store, audit }: Issuing, error: TokenError, trail: Trail): Promise<void> {
@@ -102,14 +113,7 @@ export async function recordRefusal({ store, audit }: Issuing, error: TokenError
 
 function entryOf({ principal, agent, chain, asked, target }: Trail): Omit<Half, 'type'> {
   return {
-    ...(principal && {
-      principal: {
-        issuer: principal.issuer,
-        subject: principal.subject,
-        ...(principal.sid !== undefined && { sid: principal.sid }),
-        ...(principal.jti !== undefined && { jti: principal.jti }),
-      },
-    }),
+    ...(principal && { principal: principalOf(principal) }),
     ...(agent && { agent }),
     ...(chain && { chain }),
     target: { tokenService: 'onbehalf', ...asked, ...(target && registration(target)) },
@@ -124,6 +128,6 @@ function registration({ server, mode }: RegisteredTarget): AuditTarget {
     uid,
     server: `${namespace}/${name}`,
     mode,
-    ...(server.writer && { registeredBy: `${server.writer.issuer} ${server.writer.subject}` }),
+    ...(server.writer && { registeredBy: { issuer: server.writer.issuer, subject: server.writer.subject } }),
   };
 }
