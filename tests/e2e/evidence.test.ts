@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import type { AuditLine, ExchangeEntry, TurnResult } from '@onbehalf/resources';
 import { cli } from '../../packages/cli/test/harness.ts';
@@ -249,4 +253,29 @@ spec: {to: {role: REGULAR}, on: {kind: Agent, name: assistant}, verbs: [run]}
         .every((line) => typeof JSON.parse(line).seq === 'number'),
     );
   });
+});
+
+test('200 garbage tokens by nobody hide no refusal of a signed-in person, and how many were not written is written', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'onbehalf-flood-'));
+  {
+    await using world = await startWorld({ dataDir });
+    const audrey = await world.token('audrey');
+    const alice = await world.token('alice');
+    for (let n = 0; n < 200; n++) assert.equal((await world.as(`garbage-${n}`, 'GET', '/agents')).status, 401);
+    assert.equal((await world.as(alice, 'GET', '/agents/not-there')).status, 404);
+    const { body } = await world.as<{ items: Line[] }>(audrey, 'GET', '/audit?type=refusal&user=alice');
+    assert.deepEqual(
+      body.items.map((line) => [line.decision, (line.data as { path: string }).path]),
+      [['hide', '/api/agents/not-there']],
+    );
+  }
+  const db = new DatabaseSync(join(dataDir, 'onbehalf.db'), { readOnly: true });
+  const counted = db
+    .prepare("select body from audit_lines where type = 'refusal'")
+    .all()
+    .map(({ body }) => JSON.parse(String(body)).data.omitted)
+    .filter((omitted) => omitted !== undefined);
+  db.close();
+  assert.deepEqual(counted, [140]);
+  await rm(dataDir, { recursive: true });
 });
