@@ -204,6 +204,7 @@ spec: {to: {role: REGULAR}, on: {kind: Agent, name: assistant}, verbs: [run]}
     assert.deepEqual(line?.tool?.result, { '/id': order });
     assert.equal(line?.target?.registeredBy?.subject, 'local-admin');
     assert.ok(Number(line?.policyRevision) > 0);
+    assert.match(String((line?.principal as { tokenHash?: string } | undefined)?.tokenHash), /^[\w-]+:[\w-]{43}$/);
     assert.match(String(line?.agent?.promptHash), /^[\w-]+:[\w-]{43}$/);
     assert.match(String(line?.agent?.modelHash), /^[\w-]{43}$/);
     const elsewhere = (await lines('&type=tool.call&agent=default%2Fassistant'))[0];

@@ -80,7 +80,7 @@ export interface AuditPrincipal {
   /** Seconds since 1970, as in the token. */
   authTime?: number;
   amr?: readonly string[];
-  /** `key:hash`, from `Audit.tokenHash`. */
+  /** `key:hash` of the token's SHA-256: two calls with one token are told from two with another. */
   tokenHash?: string;
 }
 

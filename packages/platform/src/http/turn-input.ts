@@ -25,6 +25,10 @@ export function turnInput(
 ): TurnInput {
   const { principal } = caller;
   const { credential } = principal;
+  const hashOf = (text: string) => {
+    const { key, hash } = keyedHash(text);
+    return `${key}:${hash}`;
+  };
   return {
     session,
     content: message.content,
@@ -42,6 +46,7 @@ export function turnInput(
         ...(credential.azp !== undefined && { azp: credential.azp }),
         ...(credential.authTime !== undefined && { authTime: credential.authTime }),
         ...(credential.amr && { amr: credential.amr }),
+        ...(credential.tokenHash !== undefined && { tokenHash: hashOf(credential.tokenHash) }),
       },
     },
     subject: caller.subject,

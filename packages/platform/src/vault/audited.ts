@@ -24,7 +24,7 @@ export function auditedCredentials(
         const opened = await located.open();
         // The intent is durable; the outcome follows with the next commit, and is counted as missing if it cannot.
         void log
-          .outcome(intent, { ...about, outcome: 'opened', data: { ...about.data, version: opened.version } })
+          .outcome(intent, { ...about, target: { ...about.target, version: opened.version }, outcome: 'opened' })
           .catch(() => undefined);
         return opened;
       } catch (error) {

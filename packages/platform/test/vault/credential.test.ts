@@ -33,7 +33,13 @@ test('a stored credential opens for the kind, the origin and the writer that it 
   assert.equal(intent?.phase, 'intent');
   assert.deepEqual([outcome?.phase, outcome?.ref, outcome?.outcome], ['outcome', intent?.ref, 'opened']);
   assert.deepEqual(
-    [outcome?.turn, outcome?.principal?.issuer, outcome?.target?.uid, outcome?.target?.origin, outcome?.data?.version],
+    [
+      outcome?.turn,
+      outcome?.principal?.issuer,
+      outcome?.target?.uid,
+      outcome?.target?.origin,
+      outcome?.target?.version,
+    ],
     ['t1', alice.issuer, 'u1', use.origin, '1'],
   );
 });
