@@ -213,7 +213,12 @@ export async function startPlatform(config: Config): Promise<Platform> {
     closers.push(() => runtime.close());
     closers.push(followRevocations({ store, registry, policy, principals, tools, runtime }));
 
+    const people = {
+      knows: (iss: string, subject: string) => principals.lookup(iss, subject) !== undefined,
+      onChange: principals.onChange,
+    };
     const control = createControl({
+      people,
       ...{ store, registry, audit, vault, policy, now },
       embedded: { issuer: issuer.issuer, doorAudiences: issuer.platform.doorAudiences },
       onError: noteError('conditions'),

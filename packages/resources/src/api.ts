@@ -34,6 +34,8 @@ export const applyRequest = z.strictObject({
   file: z.string().max(256).exactOptional(),
   dryRun: z.boolean().exactOptional(),
   prune: z.boolean().exactOptional(),
+  /** Binds Grants anew whose target was made again under its name; takes `admin` on it. */
+  rebind: z.boolean().exactOptional(),
 });
 export type ApplyRequest = z.infer<typeof applyRequest>;
 export const applyResult = z.strictObject({
@@ -48,6 +50,8 @@ export const applyResult = z.strictObject({
       action: z.enum(['created', 'configured', 'unchanged', 'deleted']),
       /** References that lead nowhere yet: accepted, and working as soon as what they name is there. */
       unresolved: z.array(z.string()).exactOptional(),
+      /** A Grant whose target was made again under its name: `done` with `rebind`, else it gives nothing. */
+      rebind: z.strictObject({ from: z.string(), to: z.string(), done: z.boolean() }).exactOptional(),
     }),
   ),
 });

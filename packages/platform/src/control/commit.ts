@@ -9,10 +9,10 @@ import {
   type StoredResource,
   StoreError,
 } from '../store/index.ts';
-import { keyOf, plansByName } from './laid.ts';
+import { rebindingOf, targetOf } from './grants.ts';
+import { plansByName } from './laid.ts';
 import type { Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Writer } from './ports.ts';
-import { referencesOf, resolve } from './references.ts';
 import { inSlices } from './slices.ts';
 
 export async function commit(
@@ -51,7 +51,7 @@ export async function commit(
       ...(before.kind === 'Secret' ? vault.remove(before.metadata.uid) : []),
     );
   if (statements.length === 0) return;
-  const line = (resource: Resource, action: string) =>
+  const line = (resource: Resource, action: string, rebound?: { from: string; to: string }) =>
     audit.line({
       type: 'change',
       phase: 'single',
@@ -66,7 +66,11 @@ export async function commit(
         name: resource.metadata.name,
       },
       outcome: action,
-      data: { generation: resource.metadata.generation, resourceVersion: resource.metadata.resourceVersion },
+      data: {
+        generation: resource.metadata.generation,
+        resourceVersion: resource.metadata.resourceVersion,
+        ...(rebound && { reboundFrom: rebound.from, reboundTo: rebound.to }),
+      },
     });
   // If the policy has moved while others were let in, all is asked again.
   if (ports.policy.table().revision !== asked) throw new StoreError('precondition_failed', 'the policy has changed');
@@ -77,7 +81,7 @@ export async function commit(
       ...pruned.map((resource) => ({ kind: resource.kind, key: resource.metadata.uid, op: 'delete' as const })),
     ],
     audit: [
-      ...changed.map(({ resource, action }) => line(resource, action)),
+      ...changed.map((planned) => line(planned.resource, planned.action, rebindingOf(planned, registry, byName))),
       ...pruned.map((resource) => line(resource, 'deleted')),
     ],
   });
@@ -85,11 +89,8 @@ export async function commit(
 }
 
 /** A Grant holds its target's uid from its first resolution on: what is made again under the name does not have it. */
-function bindGrant(ports: ControlPorts, resource: Resource, changed: ReadonlyMap<string, Planned>): Resource {
+function bindGrant({ registry }: ControlPorts, resource: Resource, written: ReadonlyMap<string, Planned>): Resource {
   if (resource.kind !== 'Grant' || resource.status.targetUid !== undefined) return resource;
-  const [target] = referencesOf(resource);
-  if (!target) return resource;
-  const fresh = changed.get(keyOf(target.kind, target.namespace ?? '', target.name));
-  const uid = fresh?.resource.metadata.uid ?? resolve(ports.registry, target)?.metadata.uid;
-  return uid === undefined ? resource : { ...resource, status: { ...resource.status, targetUid: uid } };
+  const targetUid = targetOf(resource, registry, written);
+  return targetUid === undefined ? resource : { ...resource, status: { ...resource.status, targetUid } };
 }

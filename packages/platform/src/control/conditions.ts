@@ -2,11 +2,14 @@ import { type Condition, type Resource, setCondition, tokenServiceNameOf } from 
 import { delegationOf } from '@onbehalf/token-exchange';
 import { hasClient } from '../models/index.ts';
 import type { StoredResource } from '../store/index.ts';
+import { grantConditions } from './grant-conditions.ts';
 import type { ControlPorts, Deciding } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
+export type ConditionPorts = Deciding & Pick<ControlPorts, 'now' | 'people' | 'embedded'>;
+
 /** Recomputes what depends on other resources. Returns the new list, or the same one when nothing changed. */
-export function computeConditions(ports: Deciding & Pick<ControlPorts, 'now'>, resource: StoredResource): Condition[] {
+export function computeConditions(ports: ConditionPorts, resource: StoredResource): Condition[] {
   const at = new Date(ports.now()).toISOString();
   const observedGeneration = resource.metadata.generation;
   let conditions = resource.status.conditions ?? [];
@@ -39,6 +42,7 @@ export function computeConditions(ports: Deciding & Pick<ControlPorts, 'now'>, r
       runs ? (problems[0] ?? 'can be talked to').slice(0, 1_000) : 'agents of type BYO do not run in this version',
     );
   }
+  if (resource.kind === 'Grant') grantConditions(ports, resource, set);
   if (resource.kind === 'ModelConfig') {
     const runs = hasClient(resource.spec.provider);
     set(

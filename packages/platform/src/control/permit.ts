@@ -1,5 +1,6 @@
 import { privilegedProperty, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, type StoredResource } from '../store/index.ts';
+import { isOrphaned } from './grants.ts';
 import { keyOf } from './laid.ts';
 import type { Placed, Planned } from './placed.ts';
 import type { Deciding, Writer } from './ports.ts';
@@ -98,8 +99,10 @@ export function permit(
   const { policy, registry } = ports;
   const refuse = (path: string, reason: string) => fail(at, path, `not allowed: ${reason}`);
   if (at.input.kind === 'Grant') {
-    // Whoever changes a Grant takes something from its former target.
-    const removal = planned.before && decideRemoval(ports, writer, planned.before);
+    // Whoever changes a Grant takes something from its former target, unless that is gone.
+    const { before } = planned;
+    const removal =
+      before?.kind === 'Grant' && !isOrphaned(before, registry) ? decideRemoval(ports, writer, before) : undefined;
     if (removal && removal.effect !== 'allow') refuse('', removal.reason);
     const [target] = referencesOf(at.input);
     const fresh = target && plans.get(keyOf(target.kind, target.namespace ?? '', target.name))?.action === 'created';

@@ -17,6 +17,8 @@ export interface WriteOptions {
   prune?: boolean;
   /** `create`: the name must be free. `replace`: it must not, and `metadata.resourceVersion` is compared. */
   expect?: 'create' | 'replace';
+  /** Binds Grants anew whose target was made again under its name. */
+  rebind?: boolean;
   requestId?: string;
 }
 

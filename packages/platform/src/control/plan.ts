@@ -1,6 +1,7 @@
 import { API_VERSION, type Resource, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
 import { ControlError } from './error.ts';
+import { isOrphaned, unbound } from './grants.ts';
 import { keyOfNamed } from './laid.ts';
 import { decideWrite, mayRead } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
@@ -73,7 +74,9 @@ export function plan(
   const metaChanged =
     JSON.stringify(sorted(labels)) !== JSON.stringify(sorted(before.metadata.labels ?? {})) ||
     JSON.stringify(sorted(annotations)) !== JSON.stringify(sorted(before.metadata.annotations ?? {}));
-  if (!specChanged && !metaChanged) return { action: 'unchanged', resource: before, before, secrets };
+  // An unchanged document hands nothing to whoever made its target again, unless that is asked for.
+  const rebound = options.rebind === true && before.kind === 'Grant' && isOrphaned(before, ports.registry);
+  if (!specChanged && !metaChanged && !rebound) return { action: 'unchanged', resource: before, before, secrets };
   const { labels: _labels, annotations: _annotations, ...kept } = nextVersion(before, now, specChanged);
   const metadata = {
     ...kept,
@@ -83,7 +86,10 @@ export function plan(
   };
   return {
     action: 'configured',
-    resource: { ...before, metadata, spec, status: statusFor(input, before) } as Resource,
+    resource: {
+      ...{ ...before, metadata, spec },
+      status: rebound ? unbound(before.status) : statusFor(input, before),
+    } as Resource,
     before,
     secrets,
   };
@@ -93,8 +99,7 @@ export function plan(
 function statusFor(input: ResourceInput, before: StoredResource): StoredResource['status'] {
   if (input.kind !== 'Grant' || before.kind !== 'Grant') return before.status;
   if (JSON.stringify(sorted(input.spec.on)) === JSON.stringify(sorted(before.spec.on))) return before.status;
-  const { targetUid: _targetUid, ...status } = before.status;
-  return status;
+  return unbound(before.status);
 }
 
 /** A Secret's values never reach the resource: they are sealed on their own. */

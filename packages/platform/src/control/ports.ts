@@ -19,7 +19,14 @@ export interface Embedded {
 
 export type Deciding = { policy: Pick<Policy, 'decide' | 'principalOf' | 'table'>; registry: Registry };
 
+/** Who is known at this server. */
+export interface KnownPeople {
+  knows(issuer: string, subject: string): boolean;
+  onChange(listener: () => void): () => void;
+}
+
 export interface ControlPorts extends Deciding {
+  people: KnownPeople;
   now: () => number;
   store: Store;
   audit: Audit;

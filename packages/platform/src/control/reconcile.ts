@@ -1,12 +1,12 @@
 import { type StoredResource, StoreError } from '../store/index.ts';
-import { computeConditions } from './conditions.ts';
+import { type ConditionPorts, computeConditions } from './conditions.ts';
 import { keyOf, keyOfNamed } from './laid.ts';
-import type { ControlPorts, Deciding } from './ports.ts';
+import type { ControlPorts } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
 
 const SETTLE_MS = 20;
 
-type Reconciling = Deciding & Pick<ControlPorts, 'now' | 'onError'>;
+type Reconciling = ConditionPorts & Pick<ControlPorts, 'onError'>;
 
 /**
  * Keeps what follows from other resources up to date: `ResolvedRefs` and its kin, and the uid that a Grant holds from
@@ -87,10 +87,16 @@ export function createReconciler(ports: Reconciling): { run(): Promise<void>; cl
     take(resource);
     dirty.add(resource.metadata.uid);
   }
-  const stop = registry.onChange((changed) => {
-    for (const uid of changed) touch(uid);
-    soon();
-  });
+  const stops = [
+    registry.onChange((changed) => {
+      for (const uid of changed) touch(uid);
+      soon();
+    }),
+    ports.people.onChange(() => {
+      for (const { metadata } of registry.list('Grant')) dirty.add(metadata.uid);
+      soon();
+    }),
+  ];
   soon();
   return {
     async run() {
@@ -101,7 +107,7 @@ export function createReconciler(ports: Reconciling): { run(): Promise<void>; cl
     close() {
       closed = true;
       clearTimeout(timer);
-      stop();
+      for (const stop of stops) stop();
     },
   };
 }

@@ -4,6 +4,7 @@ import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
 import { referenceProblems } from './conditions.ts';
 import { ControlError } from './error.ts';
+import { rebindingOf } from './grants.ts';
 import { firstOfEach, keyOf, plansByName } from './laid.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
@@ -96,7 +97,14 @@ async function writeOnce(
   return {
     dryRun: options.dryRun ?? false,
     results: [
-      ...done.map(({ action, resource }) => ({ ...resultOf(action, resource), ...unresolvedOf(ports, resource) })),
+      ...done.map((planned) => {
+        const rebind = rebindingOf(planned, ports.registry, byName);
+        return {
+          ...resultOf(planned.action, planned.resource),
+          ...unresolvedOf(ports, planned.resource),
+          ...(rebind && { rebind }),
+        };
+      }),
       ...pruned.map((resource) => resultOf('deleted', resource)),
     ],
   };

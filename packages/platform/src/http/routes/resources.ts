@@ -248,6 +248,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         requestId,
         ...(body.dryRun !== undefined && { dryRun: body.dryRun }),
         ...(body.prune !== undefined && { prune: body.prune }),
+        ...(body.rebind !== undefined && { rebind: body.rebind }),
         ...(body.file !== undefined && { source: body.file }),
       });
     },
@@ -352,5 +353,24 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     },
   });
 
-  return [apply, approve, discover, secretValues, ...kindNames.flatMap(routesOf)];
+  const confirmGrant = route<undefined, Record<string, never>, StoredResource>({
+    method: 'POST',
+    path: '/grants/:name/actions/confirm',
+    summary: 'Binds a Grant to what has the name of its target by now; takes `admin` on that',
+    budget: 'applies',
+    responses: { 200: resourceView },
+    authorize: about('read', 'Grant'),
+    async handle({ caller, found, requestId }) {
+      const { apiVersion, kind, spec, metadata } = found;
+      const { name, namespace, labels, annotations } = metadata;
+      const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations } };
+      await control.write(caller, [documentOf('Grant', JSON.parse(JSON.stringify(input)))], {
+        rebind: true,
+        requestId,
+      });
+      return control.view(current(found));
+    },
+  });
+
+  return [apply, confirmGrant, approve, discover, secretValues, ...kindNames.flatMap(routesOf)];
 }
