@@ -30,7 +30,7 @@ export const resourceList = z.strictObject({ items: z.array(resourceView), revis
 
 /** `documents`: plain objects, or the text of multi-document YAML; `file` names that text in errors. */
 export const applyRequest = z.strictObject({
-  documents: z.union([z.string(), z.array(z.unknown()).max(1_000)]),
+  documents: z.union([z.string(), z.array(z.unknown()).max(2_000)]),
   file: z.string().max(256).exactOptional(),
   dryRun: z.boolean().exactOptional(),
   prune: z.boolean().exactOptional(),

@@ -17,3 +17,4 @@ export * from './primitives.ts';
 export * from './privilege.ts';
 export * from './remote-mcp-server.ts';
 export * from './target.ts';
+export { pathText, validate } from './validate.ts';

@@ -1,8 +1,13 @@
+/** Nobody means a word of more letters: the time that a comparison takes grows with the square of them. */
+const LONGEST = 64;
+
 /** The candidate that a misspelt word most likely meant, if any is near (Damerau-Levenshtein, a third of its length). */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length > LONGEST) return undefined;
   let best: string | undefined;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
+    if (Math.abs(candidate.length - word.length) >= least) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < least) [best, least] = [candidate, distance];
   }

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { jsonSchema, kindNames, kindOf, parseDocuments, RESERVED_AGENT_NAMES } from '@onbehalf/resources';
+import {
+  checkDocument,
+  jsonSchema,
+  kindNames,
+  kindOf,
+  parseDocuments,
+  RESERVED_AGENT_NAMES,
+} from '@onbehalf/resources';
 
 const agent = (body: string) => `apiVersion: onbehalf.dev/v1alpha1
 kind: Agent
@@ -40,7 +47,13 @@ const mistakes: [name: string, text: string, line: number, path: string, says: R
     'kind',
     /did you mean Agent/,
   ],
-  ['a wrong apiVersion', 'apiVersion: v1\nkind: Agent', 1, 'apiVersion', /onbehalf\.dev\/v1alpha1/],
+  [
+    'a wrong apiVersion',
+    agent('  declarative: {}').replace('onbehalf.dev/v1alpha1', 'v1'),
+    1,
+    'apiVersion',
+    /onbehalf\.dev\/v1alpha1/,
+  ],
   ['a scalar document', 'hello', 1, '', /mapping/],
   ['nothing', '# only a comment\n', 1, '', /no document/],
   [
@@ -168,4 +181,117 @@ test('every kind has a JSON Schema without unions, and is found by its usual nam
   assert.equal(kindOf('mcp-servers'), 'RemoteMCPServer');
   assert.equal(kindOf('modelconfig'), 'ModelConfig');
   assert.ok(RESERVED_AGENT_NAMES.has('me'));
+});
+
+test('a mistake hides no other: an unknown field, a wrong apiVersion and a wrong value are told together', () => {
+  const text = agent('  declarativ:\n    maxSteps: many\n  enabled: 1\n  extra: {}').replace('v1alpha1', 'v1');
+  assert.deepEqual(
+    errorsOf(text).map(({ line, path, message }) => `${line} ${path}: ${message}`),
+    [
+      '1 apiVersion: must be onbehalf.dev/v1alpha1, not "onbehalf.dev/v1"',
+      '6 spec.declarativ: unknown field: did you mean `declarative`?',
+      '9 spec.extra: unknown field: known are ' + (errorsOf(text)[2]?.message.split('known are ')[1] ?? ''),
+      '8 spec.enabled: must be true or false, not 1',
+      '4 spec.declarative.maxSteps: must be a number, not "many"',
+    ],
+  );
+});
+
+test('values are refused in words, none of them the library’s', () => {
+  const said = errorsOf(
+    `${agent('  declarative: []\n  enabled: "yes"\n  version: 3')}\n---\n${server('{mode: Exchang, resource: x}')}\n---\n${server('{}').replace('url: https://orders.example/mcp', 'url: orders')}`,
+  ).map(({ message }) => message);
+  assert.ok(said.length >= 5, said.join('\n'));
+  for (const message of said) assert.doesNotMatch(message, /Invalid|expected|received|Too (small|big)/, message);
+  assert.ok(
+    said.some((message) => /must be one of .*: did you mean Exchange\?/.test(message)),
+    said.join('\n'),
+  );
+});
+
+test('empty documents and documents of comments are skipped, and lines count in the whole text', () => {
+  const text = `---\n---\n# a comment\n---\n${agent('  declarative: {}')}\n---\n\n# another\n---\n${agent('  declarativ: {}')}\n---\n`;
+  const { documents, errors } = parseDocuments(text);
+  assert.deepEqual(
+    documents.map(({ document, line }) => [document, line]),
+    [[1, 5]],
+  );
+  assert.deepEqual(
+    errors.map(({ document, line }) => [document, line]),
+    [[2, 20]],
+  );
+  assert.equal(documents[0]?.lineOf('spec.declarative'), 10);
+});
+
+test('an alias without an anchor, also one of another document, is one clear error', () => {
+  const [error] = errorsOf(`${agent('  declarative: &d {}')}\n---\n${agent('  declarative: *d')}`);
+  assert.equal(error?.message, '*d has no anchor &d above it in this document');
+  assert.deepEqual([error?.document, error?.line], [2, 13]);
+});
+
+test('what is valid is taken: tabs inside text, JSON that is indented with tabs, a directive', () => {
+  const block = agent('  declarative:\n    systemMessage: |\n      one\ttwo\n      \tthree');
+  const json = JSON.stringify(
+    {
+      apiVersion: 'onbehalf.dev/v1alpha1',
+      kind: 'Agent',
+      metadata: { name: 'a' },
+      spec: { type: 'Declarative', declarative: {} },
+    },
+    undefined,
+    '\t',
+  );
+  const { documents, errors } = parseDocuments(
+    `%YAML 1.2\n---\n${block}\n---\n${json}\n...\n---\n${block.replace('assistant', 'b')}`,
+  );
+  assert.deepEqual(errors, []);
+  assert.equal(documents.length, 3);
+  const first = documents[0]?.input;
+  assert.equal(first?.kind === 'Agent' && first.spec.declarative?.systemMessage, 'one\ttwo\n\tthree\n');
+});
+
+const floods: [name: string, text: string][] = [
+  ['a field name of two million letters', agent(`  ${'x'.repeat(2_000_000)}: {}`)],
+  ['a field name of half a million letters', agent(`  ${'x'.repeat(500_000)}: {}`)],
+  [
+    'a misspelt kind of a megabyte',
+    `apiVersion: onbehalf.dev/v1alpha1\nkind: ${'Agnet'.repeat(200_000)}\nmetadata: {name: a}\nspec: {}`,
+  ],
+  [
+    '900 documents with a misspelt name of 1.6 kB',
+    Array.from({ length: 900 }, () => agent(`  ${'declarativ'.repeat(160)}: {}`)).join('\n---\n'),
+  ],
+  ['a deep flow', agent(`  declarative: ${'['.repeat(50_000)}${']'.repeat(50_000)}`)],
+  ['a deep sequence', `${'- '.repeat(50_000)}x`],
+  ['deep keys', Array.from({ length: 900 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n')],
+  ['brackets that end nothing', ']'.repeat(1_000_000)],
+  ['commas', `[${','.repeat(1_000_000)}]`],
+  ['a million empty documents', '---\n'.repeat(1_000_000)],
+  ['a million empty lines', '\n'.repeat(1_000_000)],
+  ['comments', '# x\n'.repeat(1_000_000)],
+  ['100,000 keys', Array.from({ length: 100_000 }, (_, index) => `k${index}: 1`).join('\n')],
+];
+for (const [name, text] of floods)
+  test(`I8 ${name}: one bounded answer, in a time that grows with the length alone`, () => {
+    const before = process.cpuUsage();
+    const errors = errorsOf(text);
+    const { user } = process.cpuUsage(before);
+    assert.ok(errors.length > 0 && errors.length <= 100, String(errors.length));
+    assert.ok(JSON.stringify(errors).length < 65_536, 'what was sent is not sent back');
+    assert.doesNotMatch(JSON.stringify(errors), /call stack/);
+    // What took seconds when it was quadratic.
+    assert.ok(user < 1_500_000, `${user} µs of CPU`);
+  });
+
+test('a value that comes as JSON has the same bounds', () => {
+  let deep: unknown = 1;
+  for (let depth = 0; depth < 5_000; depth++) deep = [deep];
+  const said = (value: unknown) => {
+    const checked = checkDocument(value);
+    return 'issues' in checked ? (checked.issues[0]?.message ?? '') : '';
+  };
+  assert.match(said({ spec: deep }), /deeper than 64/);
+  assert.match(said({ spec: Array.from({ length: 20_000 }, () => 1) }), /more than 10000 values/);
+  assert.match(said({ spec: { text: 'a\0b' } }), /NUL/);
+  assert.match(said({ spec: { text: 'a\ud800b' } }), /half of a character pair/);
 });

@@ -29,7 +29,7 @@ export async function writeEnvironment(ports: ControlPorts, by: Principal, made:
     return !known || known.metadata.managedBy === 'environment';
   });
   const writer = { principal: by, address: 'environment' };
-  const placed = wanted.map((input, index) => ({ input, file: SOURCE, document: index + 1, line: 1 }));
+  const placed = wanted.map((input, index) => ({ input, file: SOURCE, document: index + 1, line: 1, lineOf: () => 1 }));
   await writeResources(ports, writer, placed, {
     ...{ managedBy: 'environment', source: SOURCE, prune: true },
     // What the environment grants is for whatever it makes of that name today.

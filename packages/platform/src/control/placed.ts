@@ -7,6 +7,8 @@ export interface Placed {
   file: string;
   document: number;
   line: number;
+  /** The line of what a path leads to. */
+  lineOf(path: string): number;
 }
 
 export interface WriteOptions {

@@ -3,20 +3,22 @@ import {
   applyRequest,
   applyResult,
   approveTools,
+  checkDocument,
   type Kind,
   kindNames,
   kinds,
-  parseDocuments,
+  type ParsedDocuments,
+  pathText,
   type Resource,
+  readDocuments,
   resourceList,
   resourceView,
   setSecret,
-  validate,
 } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
-import type { Control, Placed } from '../../control/index.ts';
+import { type Control, inSlices, type Placed } from '../../control/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { Registry, Store, StoredResource } from '../../store/index.ts';
@@ -43,6 +45,28 @@ export interface ResourcePorts {
 const addressOf = (kind: Kind, { namespace, name }: { namespace?: string; name: string }) =>
   kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name;
 
+/** Many documents are read one by one, and others are let in between. */
+async function documentsOf(given: string | readonly unknown[], file: string): Promise<ParsedDocuments> {
+  const breathe = inSlices();
+  if (typeof given === 'string') {
+    const steps = readDocuments(given, file);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      await breathe();
+    }
+  }
+  const all: ParsedDocuments = { documents: [], errors: [] };
+  for (const [index, value] of given.entries()) {
+    await breathe();
+    const at = { file, document: index + 1, line: 1 };
+    const checked = checkDocument(value);
+    if ('input' in checked) all.documents.push({ ...at, input: checked.input, lineOf: () => 1 });
+    else for (const { path, message } of checked.issues) all.errors.push({ ...at, path: pathText(path), message });
+  }
+  return all;
+}
+
 /** A document of this kind, whatever the address says it is called. */
 function documentOf(kind: Kind, body: unknown): Placed {
   // Bodies of older front ends, such as {name, modelType}: the answer shows the form that is taken here.
@@ -51,20 +75,22 @@ function documentOf(kind: Kind, body: unknown): Placed {
       'invalid_request',
       `send a document: {"apiVersion": "${API_VERSION}", "kind": "${kind}", "metadata": {"name": "…"}, "spec": {…}}`,
     );
-  const checked = validate(typeof body === 'object' && body !== null && !('kind' in body) ? { ...body, kind } : body);
+  const checked = checkDocument(
+    typeof body === 'object' && body !== null && !('kind' in body) ? { ...body, kind } : body,
+  );
   if ('issues' in checked)
     throw new HttpProblem('invalid_documents', 'the document is not valid; nothing was changed', {
       errors: checked.issues.map((issue) => ({
         file: 'body',
         document: 1,
         line: 1,
-        path: issue.path.map(String).join('.'),
+        path: pathText(issue.path),
         message: issue.message,
       })),
     });
   if (checked.input.kind !== kind)
     throw new HttpProblem('invalid_request', `this address takes documents of kind ${kind}`);
-  return { input: checked.input, file: 'body', document: 1, line: 1 };
+  return { input: checked.input, file: 'body', document: 1, line: 1, lineOf: () => 1 };
 }
 
 /** RFC 7396 section 2. */
@@ -226,18 +252,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     authorize: byRole('list'),
     async handle({ caller, body, requestId }) {
       const file = body.file ?? 'documents';
-      const { documents, errors } =
-        typeof body.documents === 'string'
-          ? parseDocuments(body.documents, file)
-          : body.documents
-              .map((document) => parseDocuments(JSON.stringify(document), file))
-              .reduce(
-                (all, one, index) => ({
-                  documents: [...all.documents, ...one.documents.map((placed) => ({ ...placed, document: index + 1 }))],
-                  errors: [...all.errors, ...one.errors.map((error) => ({ ...error, document: index + 1 }))],
-                }),
-                { documents: [], errors: [] } as ReturnType<typeof parseDocuments>,
-              );
+      const { documents, errors } = await documentsOf(body.documents, file);
       if (errors.length > 0)
         throw new HttpProblem(
           'invalid_documents',
