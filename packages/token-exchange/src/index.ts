@@ -7,6 +7,7 @@
  */
 
 export { SecretValue } from '@onbehalf/secret-value';
+export { Breaker } from './breaker.ts';
 export { type CacheEntry, createTokenCache, matchesFilter, type Tags, type TokenCache } from './cache.ts';
 export { type Challenge, parseChallenges } from './challenge.ts';
 export { authenticateClient, privateKeyJwt } from './client-auth.ts';

@@ -44,9 +44,10 @@ export class Revocations {
       return;
     }
     this.#waiting.push({ one, since: this.#clock.monotonic() });
-    if (this.#running < AT_ONCE) void this.#run();
+    if (this.#running < AT_ONCE) this.#run().catch(() => undefined);
   }
 
+  /** Counts what fails, and never rejects. */
   async #run(): Promise<void> {
     this.#running += 1;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {

@@ -1,5 +1,6 @@
 import { SecretValue } from '@onbehalf/secret-value';
-import { Breaker, RetryBudget, retryDelay, sleep } from './backoff.ts';
+import { RetryBudget, retryDelay, sleep } from './backoff.ts';
+import { Breaker } from './breaker.ts';
 import { readClaims } from './claims.ts';
 import { authenticateClient } from './client-auth.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
@@ -161,7 +162,8 @@ export class TokenServiceEndpoint {
   /** Retries what may pass: the network, 429 and 5xx. Everything else is an answer. */
   async #persist(attempt: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
     for (let tries = 1; ; tries += 1) {
-      this.#breaker.admit();
+      const rest = this.#breaker.admit();
+      if (rest > 0) throw resting(rest);
       let failure: TokenExchangeError;
       try {
         const answer = await attempt();
@@ -200,4 +202,10 @@ function busy(answer: Answer): TokenExchangeError {
 
 function isPassing(error: unknown): error is TokenExchangeError {
   return error instanceof TokenExchangeError && (error.code === 'sts_unavailable' || error.code === 'sts_timeout');
+}
+
+function resting(retryAfter: number): TokenExchangeError {
+  return new TokenExchangeError('sts_unavailable', 'the token service is failing and is left alone for a moment', {
+    retryAfter,
+  });
 }

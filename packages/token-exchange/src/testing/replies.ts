@@ -45,7 +45,10 @@ function flood(response: ServerResponse, bytes: number): void {
   const pump = () => {
     while (left > 0 && !response.destroyed) {
       left -= chunk.length;
-      if (!response.write(chunk)) return void response.once('drain', pump);
+      if (!response.write(chunk)) {
+        response.once('drain', pump);
+        return;
+      }
     }
     response.end();
   };
