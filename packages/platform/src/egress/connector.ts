@@ -40,9 +40,9 @@ export function checkedConnector(o: {
   listed: BlockList;
   resolve: Resolve;
   connectMs: number;
-  ca: string | undefined;
+  tls: { ca?: string; cert?: string; key?: string };
 }): buildConnector.connector {
-  const connect = buildConnector({ timeout: o.connectMs, ...(o.ca === undefined ? {} : { ca: o.ca }) });
+  const connect = buildConnector({ timeout: o.connectMs, ...o.tls });
 
   async function open(options: buildConnector.Options): Promise<Socket> {
     const url = new URL(`${options.protocol}//${options.host ?? options.hostname}`);

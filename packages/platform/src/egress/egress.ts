@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { blockList, classify } from './addresses.ts';
@@ -5,7 +6,7 @@ import { checkedConnector, hostOf, type Resolve, resolveChecked, systemResolve }
 import { EgressError, toEgressError } from './errors.ts';
 import { fetchThrough } from './fetch.ts';
 import { createMeter, DEFAULT_LIMITS, Deadline, type Limits } from './limits.ts';
-import type { EgressInit, EgressRequest, EgressResponse } from './message.ts';
+import type { EgressInit, EgressRequest, EgressResponse, TlsSettings } from './message.ts';
 
 export interface EgressOptions {
   /** CIDR blocks that administrators open. Cloud metadata addresses stay closed even when listed. */
@@ -31,6 +32,7 @@ export interface Egress {
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const CONNECTIONS_PER_ORIGIN = 256;
 const MAX_ORIGINS = 1024;
+const MAX_DISPATCHERS = 256;
 const CONNECT_STEP_MS = 250;
 const CONNECT_MAX_MS = 30_000;
 
@@ -40,13 +42,18 @@ export function createEgress(o: EgressOptions): Egress {
   const proxied = new Set(o.proxy?.hosts.map((host) => host.toLowerCase()));
   const dispatchers = new Map<string, Dispatcher>();
 
-  // undici takes the connect time-out per dispatcher, so there is one per rounded value: a bounded number.
-  function dispatcherFor(url: URL, connectMs: number): Dispatcher {
+  // undici takes the connect time-out per dispatcher, so there is one per rounded value and setting: a bounded number.
+  function dispatcherFor(url: URL, connectMs: number, tls: TlsSettings | undefined): Dispatcher {
     const steps = Math.ceil(Math.min(Math.max(connectMs, 1), CONNECT_MAX_MS) / CONNECT_STEP_MS);
     const viaProxy = proxied.has(hostOf(url));
-    const key = `${steps} ${viaProxy}`;
+    const key = `${steps} ${viaProxy} ${tls === undefined ? '' : settingsKey(tls)}`;
     const known = dispatchers.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // The one that was used longest ago stands first.
+      dispatchers.delete(key);
+      dispatchers.set(key, known);
+      return known;
+    }
     const timeout = steps * CONNECT_STEP_MS;
     const pool = {
       connections: CONNECTIONS_PER_ORIGIN,
@@ -55,12 +62,23 @@ export function createEgress(o: EgressOptions): Egress {
       keepAliveTimeout: 10_000,
       keepAliveMaxTimeout: 60_000,
     };
-    const ca = o.ca === undefined ? {} : { ca: o.ca };
+    const settings = tlsOptions({ ...(o.ca !== undefined && { ca: o.ca }), ...tls });
     const made =
       viaProxy && o.proxy !== undefined
-        ? new ProxyAgent({ ...pool, uri: o.proxy.url, requestTls: { timeout, ...ca }, proxyTls: { timeout, ...ca } })
-        : new Agent({ ...pool, connect: checkedConnector({ listed, resolve, connectMs: timeout, ca: o.ca }) });
+        ? new ProxyAgent({
+            ...pool,
+            uri: o.proxy.url,
+            requestTls: { timeout, ...settings },
+            proxyTls: { timeout, ...(o.ca !== undefined && { ca: o.ca }) },
+          })
+        : new Agent({ ...pool, connect: checkedConnector({ listed, resolve, connectMs: timeout, tls: settings }) });
     dispatchers.set(key, made);
+    const [oldest] = dispatchers;
+    if (dispatchers.size > MAX_DISPATCHERS && oldest !== undefined) {
+      dispatchers.delete(oldest[0]);
+      // What is under way there ends by itself.
+      oldest[1].close().catch(() => undefined);
+    }
     return made;
   }
 
@@ -83,7 +101,7 @@ export function createEgress(o: EgressOptions): Egress {
     const limits = { ...DEFAULT_LIMITS, ...init.limits };
     const deadline = new Deadline(host, limits, init.signal);
     try {
-      const answer = await dispatcherFor(url, limits.connectMs).request({
+      const answer = await dispatcherFor(url, limits.connectMs, init.tls).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method: init.method ?? 'GET',
@@ -120,6 +138,16 @@ export function createEgress(o: EgressOptions): Egress {
     },
   };
 }
+
+const settingsKey = (tls: TlsSettings) =>
+  createHash('sha256')
+    .update(JSON.stringify([tls.ca, tls.identity]))
+    .digest('base64url');
+
+const tlsOptions = ({ ca, identity }: TlsSettings) => ({
+  ...(ca !== undefined && { ca }),
+  ...(identity !== undefined && { cert: identity, key: identity }),
+});
 
 function parseUrl(input: string | URL): URL {
   const url = URL.canParse(String(input)) ? new URL(String(input)) : undefined;

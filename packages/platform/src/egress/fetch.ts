@@ -17,7 +17,7 @@ const DECODERS: Record<string, () => Transform> = {
 
 /** The `fetch` face of `request`, for libraries that take one. Standard types in and out. */
 export async function fetchThrough(send: Send, input: string | URL | Request, init: EgressInit): Promise<Response> {
-  const { limits, ...standard } = init;
+  const { limits, tls, ...standard } = init;
   const target = input instanceof Request ? input.url : String(input);
   if (!URL.canParse(target)) throw new EgressError('invalid_url', 'not an absolute URL');
   // A Request refuses credentials in its URL by itself, with the URL in the message: the check in `send` comes first.
@@ -34,6 +34,7 @@ export async function fetchThrough(send: Send, input: string | URL | Request, in
       body: payload,
       signal: request.signal,
       ...(limits === undefined ? {} : { limits }),
+      ...(tls === undefined ? {} : { tls }),
     },
     init.redirect === 'manual',
   );

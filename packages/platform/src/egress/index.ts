@@ -14,4 +14,4 @@ export type { EgressErrorCode } from './errors.ts';
 export { EgressError } from './errors.ts';
 export type { Limits } from './limits.ts';
 export { DEFAULT_LIMITS } from './limits.ts';
-export type { EgressInit, EgressRequest, EgressResponse } from './message.ts';
+export type { EgressInit, EgressRequest, EgressResponse, TlsSettings } from './message.ts';

@@ -1,12 +1,20 @@
 import type { Dispatcher } from 'undici';
 import type { Limits } from './limits.ts';
 
+/** PEM. Of one request: whom to trust instead of the system's authorities, and as whom to appear. */
+export interface TlsSettings {
+  ca?: string;
+  /** The certificate, what is above it, and its private key. */
+  identity?: string;
+}
+
 export interface EgressRequest {
   method?: Dispatcher.HttpMethod;
   headers?: Record<string, string | string[]>;
   body?: string | Buffer | Uint8Array | null;
   signal?: AbortSignal | undefined;
   limits?: Partial<Limits>;
+  tls?: TlsSettings | undefined;
 }
 
 export interface EgressResponse {
@@ -16,4 +24,4 @@ export interface EgressResponse {
   body: AsyncIterable<Buffer> & { cancel(): void };
 }
 
-export type EgressInit = RequestInit & { limits?: Partial<Limits> };
+export type EgressInit = RequestInit & { limits?: Partial<Limits>; tls?: TlsSettings | undefined };

@@ -10,5 +10,6 @@ export { installationOf, nameInstallation } from './key-file.ts';
 export type { KeyValue } from './key-ring.ts';
 export type { Rewrapped } from './rewrap.ts';
 export type { Where } from './sealed-rows.ts';
+export { openTls } from './tls.ts';
 export { openVault, type SealedField, type Vault, type VaultOptions } from './vault.ts';
 export { openVerifier } from './verifier.ts';

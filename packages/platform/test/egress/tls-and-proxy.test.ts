@@ -3,25 +3,9 @@ import { createServer as createPlain } from 'node:http';
 import { createServer } from 'node:https';
 import { type AddressInfo, connect, type Server } from 'node:net';
 import { test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import { createEgress, EgressError } from '../../src/egress/index.ts';
-
-// A throw-away pair for the name tls.example, used nowhere else.
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTNh/nfnByyYmEtCM
-RJgYFs5wI8/r00QZiJes/SAub9OhRANCAATx8vqLe7WdlqH7iX58Bosy06HA9v48
-abadbAHwA1cbyLyv87Eux9MH1GiceWr6b+CO9PEnCADn3P4uirxLC/0u
------END PRIVATE KEY-----`;
-const ca = `-----BEGIN CERTIFICATE-----
-MIIBnDCCAUGgAwIBAgIUSN0z4E8tc64cqxqTdpk1PnXiJCQwCgYIKoZIzj0EAwIw
-FjEUMBIGA1UEAwwLdGxzLmV4YW1wbGUwIBcNMjYxMTIyMTQyMjI2WhgPMjEyNjEw
-MjkxNDIyMjZaMBYxFDASBgNVBAMMC3Rscy5leGFtcGxlMFkwEwYHKoZIzj0CAQYI
-KoZIzj0DAQcDQgAE8fL6i3u1nZah+4l+fAaLMtOhwPb+PGm2nWwB8ANXG8i8r/Ox
-LsfTB9RonHlq+m/gjvTxJwgA59z+Loq8Swv9LqNrMGkwHQYDVR0OBBYEFIO814KZ
-5Zsiq9axEM8OeDLCWkMIMB8GA1UdIwQYMBaAFIO814KZ5Zsiq9axEM8OeDLCWkMI
-MA8GA1UdEwEB/wQFMAMBAf8wFgYDVR0RBA8wDYILdGxzLmV4YW1wbGUwCgYIKoZI
-zj0EAwIDSQAwRgIhANXW6detwG1/YIg6GtS7IkP5aFophbL1f4UfAVfQp4nlAiEA
-z3UUjelX2KqCSjk5NjCpCOZfi0czL0UOpEIKsH2l9b4=
------END CERTIFICATE-----`;
+import { ca, key } from './throw-away-pair.ts';
 
 const resolve = async () => [{ address: '127.0.0.1' }];
 const privateNetworks = ['127.0.0.0/8'];
@@ -73,5 +57,29 @@ test('a proxy carries the hosts listed for it and no other, and no closed addres
   await assert.rejects(egress.fetch('https://169.254.169.254/'), { code: 'address_forbidden' });
   await assert.rejects(egress.fetch('http://tls.example/'), { code: 'scheme_forbidden' });
   assert.deepEqual(tunnels, ['tls.example:8443']);
+  await egress.close();
+});
+
+test('a request says whom it trusts and as whom it appears; another on the same connection pool does not inherit it', async () => {
+  const options = { key, cert: ca, ca, requestCert: true, rejectUnauthorized: true };
+  const tls = createServer(options, (request, response) =>
+    response.end(String((request.socket as TLSSocket).getPeerCertificate().subject?.CN)),
+  );
+  await using server = await listening(tls);
+  const url = `https://tls.example:${server.port}/`;
+  const egress = createEgress({ privateNetworks, resolve });
+  const refused = async (init: Parameters<typeof egress.fetch>[1]) =>
+    assert.rejects(egress.fetch(url, init), (error: unknown) => error instanceof EgressError);
+  const identity = `${ca}\n${key}`;
+  // The system trusts nobody of that name; whom we trust is not who we are.
+  await refused({});
+  await refused({ tls: { ca } });
+  assert.equal(await (await egress.fetch(url, { tls: { ca, identity } })).text(), 'tls.example');
+  const lean = await egress.request(url, { tls: { ca, identity } });
+  assert.equal(lean.status, 200);
+  for await (const _chunk of lean.body);
+  await refused({});
+  await refused({ tls: { ca } });
+  await refused({ tls: { ca: 'no certificate', identity } });
   await egress.close();
 });
