@@ -50,7 +50,11 @@ export interface Client extends Conversations {
   models(call?: T.Call): Promise<ModelList['data']>;
   explain(agent: T.Address, call?: T.Call): Promise<Explanation>;
   /** Without names: every tool that was found. */
-  approveTools(server: T.Address, tools?: string[]): Promise<T.ResourceAt<'mcp-servers'>>;
+  /** Each by the name and hash that were seen; 409 `tool_changed` where one is another by now. */
+  approveTools(
+    server: T.Address,
+    tools: readonly { name: string; hash: string }[],
+  ): Promise<T.ResourceAt<'mcp-servers'>>;
   /** Lists the tools of a server again, now. */
   discoverTools(server: T.Address): Promise<T.ResourceAt<'mcp-servers'>>;
   /** One exchange as oneself, through one of one's agents; the token is thrown away. */
@@ -102,7 +106,7 @@ export function createClient(options: ClientOptions): Client {
     models: async (call) => (await json<ModelList>('GET', '/agents/models', call)).data,
     explain: (agent, call) => json('GET', `${at('agents', agent)}/explain`, call),
     approveTools: (server, tools) =>
-      json('POST', `${at('mcp-servers', server)}/actions/approve-tools`, { body: tools ? { tools } : {} }),
+      json('POST', `${at('mcp-servers', server)}/actions/approve-tools`, { body: { tools } }),
     discoverTools: (server) => json('POST', `${at('mcp-servers', server)}/actions/test`),
     testExchange: (server, { agent, ...call } = {}) =>
       json('POST', `${at('mcp-servers', server)}/actions/test-exchange`, { query: { agent }, ...call }),

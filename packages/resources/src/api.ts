@@ -303,7 +303,13 @@ export const canIResult = z.strictObject({
 });
 export type CanIResult = z.infer<typeof canIResult>;
 
-export const approveTools = z.strictObject({ tools: z.array(z.string()).exactOptional() });
+/** Each as it was seen: one that has another hash by now is not approved. */
+export const approveTools = z.strictObject({
+  tools: z
+    .array(z.strictObject({ name: z.string().max(128), hash: z.string().max(128) }))
+    .min(1)
+    .max(500),
+});
 
 /** Through which of one's agents; the first that binds the server when left out. */
 export const trialQuery = z.strictObject({ agent: z.string().exactOptional() });

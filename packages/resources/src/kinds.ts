@@ -16,6 +16,7 @@ const status = {
     protocolEra: z.string().exactOptional(),
     resourceMetadata: z.record(z.string(), z.unknown()).exactOptional(),
     approvedFor: z.string().exactOptional(),
+    placedBy: z.strictObject({ issuer: z.string(), subject: z.string() }).exactOptional(),
   }),
   ModelConfig: z.strictObject({ ...baseStatus, models: z.array(z.string()).exactOptional() }),
   TokenService: z.strictObject(baseStatus),

@@ -56,6 +56,7 @@ export const modelConfigSpec = z
     defaultHeaders: z.record(z.string(), z.string()).exactOptional(),
     parameters: z.record(z.string(), z.unknown()).exactOptional(),
     tls: tls.exactOptional(),
+    timeouts: z.strictObject({ firstToken: duration.exactOptional(), idle: duration.exactOptional() }).exactOptional(),
     prices: z
       .strictObject({ inputPerMillion: z.number().nonnegative(), outputPerMillion: z.number().nonnegative() })
       .exactOptional(),

@@ -131,6 +131,16 @@ export type RemoteMcpServerSpec = z.infer<typeof remoteMcpServerSpec>;
 export const tokenServiceNameOf = ({ auth }: { auth?: RemoteMcpServerSpec['auth'] | undefined }): string =>
   auth?.tokenServiceRef?.name ?? 'default';
 
+/**
+ * Where a server is and how it is called, as text to compare: what was approved at one place is not approved at another.
+ */
+export const placeOf = ({ url, protocol, auth, tls }: RemoteMcpServerSpec): string =>
+  JSON.stringify([url, protocol, auth, tls], (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+
 /** A tool as it was found at the server. `hash` covers name, description and input schema. */
 export const discoveredTool = z.strictObject({
   name: z.string(),

@@ -1,6 +1,7 @@
-import type { ModelConfigSpec, ModelList, ResourceOf } from '@onbehalf/resources';
+import { type ModelConfigSpec, type ModelList, milliseconds, type ResourceOf } from '@onbehalf/resources';
+import type { SecretValue } from '@onbehalf/secret-value';
 import type { Egress } from '../egress/index.ts';
-import { type CredentialSource, VaultError } from '../vault/index.ts';
+import { type CredentialSource, openTls, type SecretRef, VaultError } from '../vault/index.ts';
 import { createDemoClient, type DemoOptions } from './demo.ts';
 import { type ModelClient, ModelError, type ModelRequest } from './messages.ts';
 import { createOpenAiClient } from './openai-compatible.ts';
@@ -46,15 +47,25 @@ export function createModels(options: ModelsOptions): Models {
       model: config.spec.model,
       credential: (request) => open(config, baseUrl, request.context),
       attribution: config.spec.provider === 'OpenAICompatible',
-      ...(config.spec.defaultHeaders && { headers: config.spec.defaultHeaders }),
+      headers: fixedHeaders(config.spec),
+      tls: (request) => openTls(config.spec.tls, (ref) => openRef(config, ref, baseUrl, request.context)),
+      limits: modelLimits(config.spec),
       ...(config.spec.parameters && { parameters: config.spec.parameters }),
     });
   }
 
   async function open(config: ModelConfig, url: string, context: Partial<ModelRequest['context']>) {
-    if (!config.spec.credentialRef) return undefined;
+    return config.spec.credentialRef && openRef(config, config.spec.credentialRef, url, context);
+  }
+
+  async function openRef(
+    config: ModelConfig,
+    ref: SecretRef,
+    url: string,
+    context: Partial<ModelRequest['context']>,
+  ): Promise<SecretValue> {
     const writer = options.lastWriter(config.metadata.uid);
-    const opening = options.credentials.open(config.spec.credentialRef, {
+    const opening = options.credentials.open(ref, {
       kind: 'ModelConfig',
       uid: config.metadata.uid,
       origin: new URL(url).origin,
@@ -82,9 +93,14 @@ export function createModels(options: ModelsOptions): Models {
     const credential = await open(config, baseUrl, {});
     const response = await options.egress.request(`${baseUrl.replace(/\/+$/, '')}/models`, {
       method: 'GET',
-      headers: { accept: 'application/json', ...(credential && { authorization: `Bearer ${credential.reveal()}` }) },
+      headers: {
+        ...fixedHeaders(config.spec),
+        accept: 'application/json',
+        ...(credential && { authorization: `Bearer ${credential.reveal()}` }),
+      },
       signal,
       limits: LIST_LIMITS,
+      tls: await openTls(config.spec.tls, (ref) => openRef(config, ref, baseUrl, {})),
     });
     const chunks: Uint8Array[] = [];
     for await (const chunk of response.body) chunks.push(chunk);
@@ -117,6 +133,25 @@ export function createModels(options: ModelsOptions): Models {
       const data = [...new Map(lists.flat().map((model) => [model.id, model])).values()];
       return { object: 'list', data };
     },
+  };
+}
+
+/** As the ModelConfig has them; the credential is never among them. */
+function fixedHeaders({ defaultHeaders, openAI }: ModelConfigSpec): Record<string, string> {
+  const organization = openAI?.organization;
+  // In lower case, so that none stands beside ours instead of giving way to it.
+  const others = Object.entries(defaultHeaders ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
+  return {
+    ...(organization !== undefined && { 'openai-organization': organization }),
+    ...Object.fromEntries(others),
+  };
+}
+
+function modelLimits({ timeouts = {} }: ModelConfigSpec) {
+  const { firstToken, idle } = timeouts;
+  return {
+    ...(firstToken !== undefined && { firstByteMs: milliseconds(firstToken) }),
+    ...(idle !== undefined && { idleMs: milliseconds(idle) }),
   };
 }
 

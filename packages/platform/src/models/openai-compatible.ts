@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { type Egress, EgressError } from '../egress/index.ts';
+import { type Egress, EgressError, type TlsSettings } from '../egress/index.ts';
 import { type ModelChunk, type ModelClient, ModelError, type ModelMessage, type ModelRequest } from './messages.ts';
 import { sseData } from './server-sent-events.ts';
 
@@ -9,10 +10,13 @@ export interface OpenAiOptions {
   model: string;
   /** Opened for one call; nothing keeps it. */
   credential: (request: ModelRequest) => Promise<SecretValue | undefined>;
+  tls?: (request: ModelRequest) => Promise<TlsSettings | undefined>;
   headers?: Record<string, string>;
   parameters?: Record<string, unknown>;
   /** LiteLLM's attribution headers; other providers would not know them. */
   attribution?: boolean;
+  /** What the ModelConfig says about time, in milliseconds. */
+  limits?: { firstByteMs?: number; idleMs?: number };
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -41,7 +45,7 @@ interface StreamChunk {
  */
 export function createOpenAiClient(options: OpenAiOptions): ModelClient {
   const url = `${options.baseUrl.replace(/\/+$/, '')}/chat/completions`;
-  const sleep = options.sleep ?? abortableSleep;
+  const sleep = options.sleep ?? ((ms, signal) => delay(ms, undefined, { signal }));
 
   async function open(request: ModelRequest) {
     for (let attempt = 0; ; attempt++) {
@@ -57,7 +61,8 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
         },
         body: JSON.stringify(requestBody(options, request)),
         signal: request.signal,
-        limits: LIMITS,
+        tls: await options.tls?.(request),
+        limits: { ...LIMITS, ...options.limits },
       });
       if (response.status === 200) return response.body;
       const detail = await readError(response.body);
@@ -78,12 +83,8 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
   async function* answer(request: ModelRequest): AsyncGenerator<ModelChunk> {
     const calls = new Map<number, { callId: string; name: string; arguments: string }>();
     let finishReason: string | undefined;
-    let terminated = false;
     for await (const data of sseData(await open(request))) {
-      if (data === '[DONE]') {
-        terminated = true;
-        break;
-      }
+      if (data === '[DONE]') break;
       const chunk = parseChunk(data);
       if (chunk.error !== undefined) throw new ModelError('model_unavailable', 'the model failed in mid-answer');
       const choice = chunk.choices?.[0];
@@ -99,8 +100,9 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
       finishReason = choice?.finish_reason ?? finishReason;
       if (chunk.usage) yield { type: 'usage', usage: usageOf(chunk.usage) };
     }
-    if (!terminated || finishReason === undefined)
-      throw new ModelError('upstream_truncated', 'the model ended its answer without its terminator');
+    // Some providers leave the terminator out; none that has finished leaves out why.
+    if (finishReason === undefined)
+      throw new ModelError('upstream_truncated', 'the model ended its answer without saying that it has finished');
     for (const call of calls.values()) yield { type: 'tool-call', call };
     yield { type: 'end', finishReason };
   }
@@ -202,19 +204,4 @@ function statusError(status: number, detail: string): ModelError {
 function retryDelay(retryAfter: string | string[] | undefined, attempt: number): number {
   const seconds = Number(Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
   return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1_000, 30_000) : 250 * 2 ** attempt;
-}
-
-function abortableSleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(finish, ms);
-    function finish() {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    }
-    function abort() {
-      clearTimeout(timer);
-      reject(signal.reason);
-    }
-    signal.addEventListener('abort', abort, { once: true });
-  });
 }

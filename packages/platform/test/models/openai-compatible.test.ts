@@ -107,14 +107,32 @@ test('text, tool calls in pieces, usage and the end come out in order, whatever 
   );
 });
 
-test('a stream that ends without its terminator is truncated, never completed', async () => {
-  for (const last of ['', data({ choices: [{ delta: {}, finish_reason: 'stop' }] })]) {
+test('a stream that ends without a finish_reason is truncated, never completed; its terminator alone may be missing', async () => {
+  for (const last of ['', 'data: [DONE]\n\n']) {
     await using upstream = await provider((_request, response) => {
       open(response);
       response.end(data({ choices: [{ delta: { content: 'half' } }] }) + last);
     });
     await assert.rejects(collect(upstream.client.stream(request())), { code: 'upstream_truncated' });
   }
+  for (const cut of ['\n\n', '\n', '']) {
+    await using upstream = await provider((_request, response) => {
+      open(response);
+      const finished = { choices: [{ delta: {}, finish_reason: 'stop' }] };
+      response.end(`${data({ choices: [{ delta: { content: 'whole' } }] })}data: ${JSON.stringify(finished)}${cut}`);
+    });
+    const chunks = await collect(upstream.client.stream(request()));
+    assert.deepEqual(chunks.at(-1), { type: 'end', finishReason: 'stop' });
+  }
+});
+
+test('M7 a provider that sends an event without end is cut at 1 MiB', async () => {
+  await using upstream = await provider((_request, response) => {
+    open(response);
+    // Lines of their own, so that only the event is too long.
+    for (let sent = 0; sent < 1_500_000; sent += 10_000) response.write(`data: ${'x'.repeat(9_993)}\n`);
+  });
+  await assert.rejects(collect(upstream.client.stream(request())), { code: 'upstream_truncated' });
 });
 
 test('an error event in mid-stream fails the call', async () => {
