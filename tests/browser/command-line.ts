@@ -31,7 +31,7 @@ export function startCli(words: readonly string[], env: Record<string, string>) 
         };
         child.stdout.on('data', look);
         child.stderr.on('data', look);
-        ended.then(() => reject(new Error(`it ended without saying ${pattern}: ${stderr}`)));
+        ended.then(() => reject(new Error(`it ended without saying ${pattern}: ${stderr}`)), reject);
       }),
   };
 }

@@ -32,7 +32,7 @@ export class RemoteKeys {
     this.#uri = uri;
     this.#fetch = fetch;
     this.#now = now;
-    this.refresh();
+    this.#inBackground();
   }
 
   /** The last good keys, for up to an hour. */
@@ -84,11 +84,16 @@ export class RemoteKeys {
     }
   }
 
+  /** `#load` keeps its failures to itself. */
+  #inBackground(): void {
+    this.refresh().catch(() => undefined);
+  }
+
   #schedule(): void {
     if (this.#closed) return;
     clearTimeout(this.#timer);
     const wait = this.#set === undefined ? RETRY_EMPTY : this.#failed ? RETRY : REFRESH;
-    this.#timer = setTimeout(() => void this.refresh(), wait).unref();
+    this.#timer = setTimeout(() => this.#inBackground(), wait).unref();
   }
 }
 

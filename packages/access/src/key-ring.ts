@@ -33,7 +33,7 @@ export class KeyRing {
       const { uri } = issuer.keys;
       const known = this.#remote.get(uri);
       if (known === undefined) this.#remote.set(uri, new RemoteKeys(uri, this.#fetch, this.#now));
-      else void known.reload();
+      else known.reload().catch(() => undefined);
     }
   }
 

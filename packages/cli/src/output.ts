@@ -27,7 +27,7 @@ export interface Output {
 }
 
 export function createOutput(io: Io, format: Format, quiet: boolean): Output {
-  const line = (text: string) => void io.stdout.write(`${text}\n`);
+  const line = (text: string) => io.stdout.write(`${text}\n`);
   const hint = (text: string) => {
     if (!quiet) io.stderr.write(`${text}\n`);
   };
@@ -36,12 +36,14 @@ export function createOutput(io: Io, format: Format, quiet: boolean): Output {
     format,
     line,
     hint,
-    piece: (text) => void io.stdout.write(text),
+    piece: (text) => io.stdout.write(text),
     list(items, columns, name, empty) {
       if (format === 'json') return line(json({ items }, 2));
       if (format === 'yaml') return line(yaml({ items }));
-      if (format === 'jsonl') return items.forEach((item) => void line(json(item)));
-      if (format === 'name') return items.forEach((item) => void line(oneLine(name(item))));
+      if (format === 'jsonl' || format === 'name') {
+        for (const item of items) line(format === 'jsonl' ? json(item) : oneLine(name(item)));
+        return;
+      }
       if (items.length === 0) return hint(empty);
       const shown = columns.filter((column) => !column.wide || format === 'wide');
       const rows = items.map((item) => shown.map((column) => oneLine(String(column.value(item) ?? '-') || '-')));

@@ -53,8 +53,8 @@ export function createProgram(io: Io, act: Act): Command {
     .description('AI agents that act on behalf of people: with each person’s authority, and nothing more.')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
       // Errors are written in one place, below.
       outputError: () => undefined,
       getOutHasColors: () => false,

@@ -1,4 +1,5 @@
 /** What `onbehalf init` writes: whole, commented documents to start from, one set per dialect of a token service. */
+import { namespaceOrDefault } from '@onbehalf/resources';
 
 export interface StarterValues {
   /** Of the agent and of the tool server: DNS labels. */
@@ -160,7 +161,7 @@ function starterOf(profile: string, dialect: Dialect): Starter {
     write(values) {
       const issuer = values.issuer ?? dialect.issuer;
       const signIn = dialect.signIn ?? issuer;
-      const namespace = values.namespace ?? 'default';
+      const namespace = namespaceOrDefault(values);
       const secret = `{name: ${name}, namespace: ${namespace}, key: ${client.key}}`;
       return documents(
         `# People sign in at ${signIn}, and tokens for tool servers come from ${issuer}.\n# What to configure there: docs/token-services/${profile}.md. Words in capitals are to be filled in.`,

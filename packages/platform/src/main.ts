@@ -32,6 +32,7 @@ import {
   createPolicy,
   createTrustedIssuers,
   followRevocations,
+  missingTools,
   type Presence,
   resolveModel,
   resolveTools,
@@ -130,7 +131,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       loginOf: (resource) =>
         loginIssuerOf(resource, { credentials: vault.credentials, clientConfigOf, authenticateClient }),
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
-      onChange: (name) => void verifier.reload(name).catch(() => undefined),
+      onChange: (name) => verifier.reload(name).catch(() => undefined),
     });
     closers.push(() => trusted.close());
     const issuer: Issuer = await createIssuer({
@@ -174,6 +175,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
       settings: config.tokenExchange,
       now,
       isAdministrator: (principal) => policy.principalOf(principal).role === 'ADMIN',
+      onProblem: noteError('tools'),
     });
     closers.push(() => tools.close());
     const runtime = await createRuntime({
@@ -182,32 +184,40 @@ export async function startPlatform(config: Config): Promise<Platform> {
       audit,
       tools,
       now,
-      toolsOf: (agent) => resolveTools(agent, registry, policy.writerMayUse),
+      toolPolicy: {
+        bound: (agent) => resolveTools(agent, registry, policy.writerMayUse),
+        missing: (agent) => missingTools(agent, registry, policy.writerMayUse),
+      },
       modelOf: (agent) => resolveModel(agent, registry, policy.writerMayUse),
+      budget: { turnsRunning: () => limits.most('turnsRunning') },
+      onProblem: noteError('turns'),
       soleHolder: true,
       executors: {
-        Declarative: createDeclarativeExecutor(({ agent }) => {
-          if (!config.modelsEnabled) throw new ModelError('model_disabled', 'models are switched off on this server');
-          const ref = modelConfigRefOf(agent.spec);
-          const model = resolveModel(agent, registry, policy.writerMayUse);
-          if (!model)
-            throw new ModelError(
-              'model_not_found',
-              ref ? `there is no ModelConfig ${ref.name}` : 'the agent refers to no ModelConfig',
-            );
-          return { client: models.client(model), model: model.spec.model };
+        Declarative: createDeclarativeExecutor({
+          modelFor({ agent }) {
+            if (!config.modelsEnabled) throw new ModelError('model_disabled', 'models are switched off on this server');
+            const ref = modelConfigRefOf(agent.spec);
+            const model = resolveModel(agent, registry, policy.writerMayUse);
+            if (!model)
+              throw new ModelError(
+                'model_not_found',
+                ref ? `there is no ModelConfig ${ref.name}` : 'the agent refers to no ModelConfig',
+              );
+            const { prices } = model.spec;
+            return { client: models.client(model), model: model.spec.model, ...(prices && { prices }) };
+          },
+          async systemMessage(agent) {
+            const { systemMessage, systemMessageFrom } = agent.spec.declarative ?? {};
+            if (!systemMessageFrom) return systemMessage ?? '';
+            const { value } = await vault.credentials.open(systemMessageFrom.secretRef, {
+              kind: 'Agent',
+              uid: agent.metadata.uid,
+              ...(agent.metadata.namespace !== undefined && { namespace: agent.metadata.namespace }),
+              ...(agent.writer && { writer: agent.writer }),
+            });
+            return value.reveal();
+          },
         }),
-      },
-      async systemMessage(agent) {
-        const { systemMessage, systemMessageFrom } = agent.spec.declarative ?? {};
-        if (!systemMessageFrom) return systemMessage ?? '';
-        const { value } = await vault.credentials.open(systemMessageFrom.secretRef, {
-          kind: 'Agent',
-          uid: agent.metadata.uid,
-          ...(agent.metadata.namespace !== undefined && { namespace: agent.metadata.namespace }),
-          ...(agent.writer && { writer: agent.writer }),
-        });
-        return value.reveal();
       },
     });
     closers.push(() => runtime.close());

@@ -32,6 +32,7 @@ export async function up(options: UpOptions): Promise<Running> {
     closing ??= platform.close();
     return closing;
   };
-  options.signal?.addEventListener('abort', () => void close(), { once: true });
+  // Whoever closes it hears how that went.
+  options.signal?.addEventListener('abort', () => close().catch(() => undefined), { once: true });
   return { url: platform.url, dataDir: config.dataDir, adminSocket: platform.adminSocket, close };
 }

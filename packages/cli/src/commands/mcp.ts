@@ -50,15 +50,18 @@ export const registerMcp: Register = (program, act) => {
           throw new CliError('usage', 'which tools? Name them, or write --all', `onbehalf mcp tools ${name}`);
         const { client } = server();
         const address = requireAddress(name, globals);
-        const waiting = ((await client.get('mcp-servers', address)).status.tools ?? []).filter(
-          (tool) => !tool.approved && (all || tools.includes(tool.name)),
-        );
-        // What is approved is what was shown: never a tool that appears in the meantime.
-        const names = all ? waiting.map((tool) => tool.name) : tools;
-        if (names.length === 0) return out.hint('Every tool is approved already.');
+        const found = (await client.get('mcp-servers', address)).status.tools ?? [];
+        const stray = tools.find((wanted) => !found.some((tool) => tool.name === wanted));
+        if (stray !== undefined)
+          throw new CliError('usage', `${name} has not been found to offer ${stray}`, `onbehalf mcp tools ${name}`);
+        // What is approved is what was shown: never a tool that appears or changes in the meantime.
+        const waiting = found.filter((tool) => !tool.approved && (all || tools.includes(tool.name)));
+        if (waiting.length === 0) return out.hint('Every tool is approved already.');
         for (const tool of waiting) out.hint(oneLine(`${tool.name}: ${tool.description}`));
+        const names = waiting.map((tool) => tool.name);
         await confirm(io, `Approve ${names.join(', ')} of ${name}?`, globals);
-        const changed = await client.approveTools(address, names);
+        const shown = waiting.map(({ name: tool, hash }) => ({ name: tool, hash }));
+        const changed = await client.approveTools(address, shown);
         const now = (changed.status.tools ?? []).filter((tool) => names.includes(tool.name));
         out.list(now, columns, (tool) => tool.name, '');
       }),

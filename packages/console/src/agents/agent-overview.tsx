@@ -1,4 +1,5 @@
 import type { ResourceAt } from '@onbehalf/client';
+import { namespaceOrDefault } from '@onbehalf/resources';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { shellWord } from '../api/address.ts';
@@ -37,7 +38,7 @@ export function AgentOverview({ address, agent }: { address: string; agent: Reso
               {explained?.tools.length ?? bindingCount(spec)} tools, each with its own target
             </Link>
           </Fact>
-          <Fact name="Namespace">{metadata.namespace ?? 'default'}</Fact>
+          <Fact name="Namespace">{namespaceOrDefault(metadata)}</Fact>
           <Fact name="Generation">{metadata.generation}</Fact>
           <Fact name="Managed by">{metadata.managedBy}</Fact>
           {metadata.updatedAt !== undefined && (

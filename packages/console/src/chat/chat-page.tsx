@@ -40,7 +40,7 @@ function Conversation({ agent, session }: { agent: string; session: string }) {
   }, [running, turns.length]);
   const latestSend = useRef(send);
   latestSend.current = send;
-  const retry = useCallback((text: string) => void latestSend.current(text), []);
+  const retry = useCallback((text: string) => latestSend.current(text), []);
 
   const closed = connection.state === 'closed';
   const gone = closed && turns.length === 0;

@@ -1,4 +1,4 @@
-import type { ExchangeEntry } from '@onbehalf/resources';
+import { DEFAULT_NAMESPACE, type ExchangeEntry } from '@onbehalf/resources';
 import { Link } from '@tanstack/react-router';
 import { agentAddress, shellWord, shortName } from '../api/address.ts';
 import { Badge, Token } from '../ui/badge.tsx';
@@ -10,7 +10,7 @@ import { ResultBadge } from './result-badge.tsx';
 import { TokenPath } from './token-path.tsx';
 
 export function ExchangeDetail({ entry }: { entry: ExchangeEntry }) {
-  const [namespace = 'default', name = ''] = entry.agent.split('/');
+  const [namespace = DEFAULT_NAMESPACE, name = ''] = entry.agent.split('/');
   const agent = agentAddress({ namespace, name });
   return (
     <div className="grid grid-cols-1 gap-6">

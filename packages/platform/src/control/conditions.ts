@@ -1,12 +1,15 @@
-import { type Condition, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
+import { type Condition, missingText, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
 import { delegationOf } from '@onbehalf/token-exchange';
 import { hasClient } from '../models/index.ts';
+import { missingTools } from '../policy/index.ts';
 import type { StoredResource } from '../store/index.ts';
 import { grantConditions } from './grant-conditions.ts';
 import type { ControlPorts, Deciding } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
 export type ConditionPorts = Deciding & Pick<ControlPorts, 'now' | 'people' | 'embedded'>;
+
+const TOOLS = 'spec.declarative.tools[';
 
 /** Recomputes what depends on other resources. Returns the new list, or the same one when nothing changed. */
 export function computeConditions(ports: ConditionPorts, resource: StoredResource): Condition[] {
@@ -34,13 +37,8 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
     problems.length === 0 ? 'every reference resolves' : problems.join('; ').slice(0, 1_000),
   );
   if (resource.kind === 'Agent') {
-    const runs = resource.spec.type === 'Declarative';
-    set(
-      'Ready',
-      problems.length === 0 && runs,
-      !runs ? 'NotSupported' : problems.length > 0 ? 'WaitsForReferences' : 'Ready',
-      runs ? (problems[0] ?? 'can be talked to').slice(0, 1_000) : 'agents of type BYO do not run in this version',
-    );
+    const [good, reason, message] = readiness(ports, resource, problems);
+    set('Ready', good, reason, message.slice(0, 1_000));
   }
   if (resource.kind === 'Grant') grantConditions(ports, resource, set);
   if (resource.kind === 'ModelConfig') {
@@ -71,6 +69,23 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
       set('ForwardRisk', true, 'TokenForwarded', "the user's own token is passed on to this server");
   }
   return conditions;
+}
+
+/** Whether an agent can be talked to, and with everything that it is bound to. */
+function readiness(
+  { registry, policy }: Deciding,
+  agent: StoredResource & { kind: 'Agent' },
+  problems: readonly string[],
+): [good: boolean, reason: string, message: string] {
+  if (agent.spec.type !== 'Declarative')
+    return [false, 'NotSupported', 'agents of type BYO do not run in this version'];
+  const [cannot] = problems.filter((problem) => !problem.startsWith(TOOLS));
+  if (cannot !== undefined) return [false, 'WaitsForReferences', cannot];
+  const missing = missingTools(agent, registry, policy.writerMayUse);
+  const agents = problems.filter((problem) => problem.startsWith(TOOLS) && problem.includes('].agent: '));
+  if (missing.length + agents.length === 0) return [true, 'Ready', 'can be talked to'];
+  const lacks = missing.length > 0 ? [missingText(missing), ...agents] : agents;
+  return [false, 'Degraded', `can be talked to, but ${lacks.join('; ')}`];
 }
 
 /** Names every reference that is missing, forbidden or may not be used by the last writer. */

@@ -1,4 +1,4 @@
-import { privilegedProperty, type ResourceInput } from '@onbehalf/resources';
+import { namespaceOrDefault, privilegedProperty, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, type StoredResource } from '../store/index.ts';
 import { isOrphaned } from './grants.ts';
 import { keyOf } from './laid.ts';
@@ -31,7 +31,7 @@ export function decideRemoval(
     : policy.decide(
         principal,
         'create',
-        { kind: 'Namespace', namespace: resource.metadata.namespace ?? 'default' },
+        { kind: 'Namespace', namespace: namespaceOrDefault(resource.metadata) },
         { privileged: true },
       );
 }

@@ -1,4 +1,4 @@
-import { API_VERSION, type Resource, type ResourceInput } from '@onbehalf/resources';
+import { API_VERSION, placeOf, type Resource, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
 import { ControlError } from './error.ts';
 import { isOrphaned, unbound } from './grants.ts';
@@ -63,7 +63,7 @@ export function plan(
         updatedAt: new Date(now).toISOString(),
       },
       spec,
-      status: {},
+      status: statusFor(input, undefined, writer),
     } as Resource;
     return { action: 'created', resource, before, secrets };
   }
@@ -88,15 +88,29 @@ export function plan(
     action: 'configured',
     resource: {
       ...{ ...before, metadata, spec },
-      status: rebound ? unbound(before.status) : statusFor(input, before),
+      status: rebound ? unbound(before.status) : statusFor(input, before, writer),
     } as Resource,
     before,
     secrets,
   };
 }
 
-/** A Grant that is moved to another target lets go of the first one's uid. */
-function statusFor(input: ResourceInput, before: StoredResource): StoredResource['status'] {
+/**
+ * A Grant that is moved to another target lets go of the first one's uid. A tool server that is moved, or called with
+ * another credential, notes who moved it, and nothing that was approved there is approved any more.
+ */
+function statusFor(
+  input: ResourceInput,
+  before: StoredResource | undefined,
+  { principal: { issuer, subject } }: Writer,
+): Resource['status'] {
+  if (input.kind === 'RemoteMCPServer' && (before === undefined || before.kind === input.kind)) {
+    if (before && placeOf(input.spec) === placeOf(before.spec)) return before.status;
+    const { approvedFor: _approvedFor, ...status } = before?.status ?? {};
+    const tools = status.tools?.map((tool) => ({ ...tool, approved: false }));
+    return { ...status, ...(tools && { tools }), placedBy: { issuer, subject } };
+  }
+  if (before === undefined) return {};
   if (input.kind !== 'Grant' || before.kind !== 'Grant') return before.status;
   if (JSON.stringify(sorted(input.spec.on)) === JSON.stringify(sorted(before.spec.on))) return before.status;
   return unbound(before.status);

@@ -17,7 +17,10 @@ export interface Embedded {
   doorAudiences: readonly string[];
 }
 
-export type Deciding = { policy: Pick<Policy, 'decide' | 'principalOf' | 'table'>; registry: Registry };
+export type Deciding = {
+  policy: Pick<Policy, 'decide' | 'principalOf' | 'table' | 'writerMayUse'>;
+  registry: Registry;
+};
 
 /** Who is known at this server. */
 export interface KnownPeople {

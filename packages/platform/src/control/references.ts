@@ -1,5 +1,6 @@
 import {
   bindingsOf,
+  DEFAULT_NAMESPACE,
   type Kind,
   kinds,
   modelConfigRefOf,
@@ -29,7 +30,7 @@ export function referencesOf(document: AnyResource): ResourceReference[] {
   const found: ResourceReference[] = secretReferences(document.spec, 'spec', document);
   const add = (path: string, kind: Kind, ref: Reference | undefined, verb: ResourceReference['verb']) => {
     if (!ref) return;
-    const namespace = kinds[kind].namespaced ? (ref.namespace ?? (home || 'default')) : undefined;
+    const namespace = kinds[kind].namespaced ? (ref.namespace ?? (home || DEFAULT_NAMESPACE)) : undefined;
     found.push({
       path,
       kind,
@@ -80,7 +81,7 @@ function secretReferences(value: unknown, path: string, document: AnyResource): 
     if (!isSecret || typeof inner !== 'object' || inner === null || ref.name === undefined)
       return secretReferences(inner, here, document);
     const home = namespaceOf(document);
-    const namespace = ref.namespace ?? (home || 'default');
+    const namespace = ref.namespace ?? (home || DEFAULT_NAMESPACE);
     return [
       {
         path: here,

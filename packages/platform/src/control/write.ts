@@ -54,7 +54,7 @@ async function writeOnce(
   const asked = ports.policy.table().revision;
   const errors: DocumentError[] = [];
   const fail = (at: Placed, path: string, message: string) =>
-    void errors.push({ file: at.file, document: at.document, line: at.lineOf(path), path, message });
+    errors.push({ file: at.file, document: at.document, line: at.lineOf(path), path, message });
   const breathe = inSlices();
   const first = firstOfEach(placed);
   const plans: (Planned | undefined)[] = [];

@@ -1,4 +1,4 @@
-import { type Kind, kinds } from '@onbehalf/resources';
+import { DEFAULT_NAMESPACE, type Kind, kinds } from '@onbehalf/resources';
 import type { Registry, StoredResource } from '../store/index.ts';
 import { notFound } from './route.ts';
 
@@ -9,7 +9,7 @@ export function findResource(registry: Pick<Registry, 'get'>, kind: Kind, addres
   const found = !kinds[kind].namespaced
     ? registry.get(kind, undefined, address ?? '')
     : second === undefined
-      ? registry.get(kind, 'default', first)
+      ? registry.get(kind, DEFAULT_NAMESPACE, first)
       : registry.get(kind, first, second);
   if (!found) throw notFound();
   return found as StoredResource;

@@ -27,6 +27,7 @@ export const PROBLEMS = {
   witness_agrees: [409, 'The audit witness agrees with the store'],
   turn_running: [409, 'A turn is running in this session'],
   turn_not_waiting: [409, 'The turn does not wait for a token'],
+  tool_changed: [409, 'The tool is not the one that was looked at'],
   agent_disabled: [409, 'The agent is switched off'],
   too_large: [413, 'The request is too large'],
   query_too_large: [414, 'The query is too large'],
@@ -35,6 +36,7 @@ export const PROBLEMS = {
   misdirected: [421, 'This server does not answer for that host name'],
   invalid_request: [400, 'The request is not valid'],
   invalid_documents: [422, 'The documents are not valid; nothing was changed'],
+  idempotency_key_reused: [422, 'The Idempotency-Key was used for another message'],
   after_beyond_end: [400, 'The session is not that long'],
   agent_unsupported: [501, 'This version cannot run that kind of agent'],
   models_disabled: [403, 'Models are switched off'],
@@ -82,6 +84,8 @@ const RUNTIME: Partial<Record<RuntimeError['code'], ProblemCode>> = {
   agent_disabled: 'agent_disabled',
   agent_unsupported: 'agent_unsupported',
   too_many_turns: 'too_many_turns',
+  over_budget: 'rate_limited',
+  idempotency_key_reused: 'idempotency_key_reused',
   after_beyond_end: 'after_beyond_end',
   shutting_down: 'shutting_down',
 };
@@ -102,7 +106,10 @@ export function toProblem(error: unknown): HttpProblem {
   if (error instanceof RuntimeError) {
     const code = RUNTIME[error.code] ?? 'internal';
     // Hidden and missing read the same.
-    return new HttpProblem(code, code === 'not_found' ? NOT_FOUND : error.message);
+    const busy = PROBLEMS[code][0] === 429;
+    return new HttpProblem(code, code === 'not_found' ? NOT_FOUND : error.message, {
+      ...(busy && { headers: { 'retry-after': '5' } }),
+    });
   }
   if (error instanceof ControlError)
     return new HttpProblem(error.code, error.message, error.errors && { errors: error.errors });

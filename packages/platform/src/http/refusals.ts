@@ -63,7 +63,7 @@ export function createRefusalLog({ audit, log, now }: RefusalPorts): RefusalLog 
     await Promise.all(writing);
   }
 
-  const timer = setInterval(() => void flush(), WINDOW_MS).unref();
+  const timer = setInterval(() => flush().catch(() => log.warn('refusals could not be counted')), WINDOW_MS).unref();
   return {
     note(request, problem, error, address) {
       if (problem.status !== 401 && problem.status !== 403 && problem.status !== 404) return;
@@ -74,7 +74,7 @@ export function createRefusalLog({ audit, log, now }: RefusalPorts): RefusalLog 
       const from = address ?? 'unknown';
       const admitted = principal ? people.admit(keyOf(principal)) : addresses.admit(addressKey(from));
       if (!admitted) return;
-      void write({
+      write({
         requestId: request.id,
         address: from,
         ...(principal && { principal: refOf(principal) }),
@@ -82,7 +82,7 @@ export function createRefusalLog({ audit, log, now }: RefusalPorts): RefusalLog 
         code: error instanceof AccessError ? error.code : problem.code,
         reason: problem.message,
         data: { method: request.method, path: (request.url.split('?')[0] ?? '').slice(0, 256) },
-      });
+      }).catch(() => log.warn({ requestId: request.id }, 'a refusal could not be audited'));
     },
     flush,
     async close() {

@@ -1,11 +1,11 @@
-import type { SessionView } from '@onbehalf/resources';
+import { identityOf, type SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { type Limits, personKey } from '../limits/index.ts';
 import { refOf } from '../people/index.ts';
 import { authorizeFor, type Presence, presentCaller, stillAllowed, watchAccess } from '../policy/index.ts';
-import { identityOf, type Runtime } from '../runtime/index.ts';
+import type { Runtime } from '../runtime/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';

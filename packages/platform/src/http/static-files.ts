@@ -48,7 +48,7 @@ export async function serveConsole(
     } else {
       const file = files.get(path) ?? index;
       const hashed = path.startsWith('/ui/assets/') && file !== index;
-      void sendFile(file, hashed, request.method === 'HEAD', response);
+      sendFile(file, hashed, request.method === 'HEAD', response).catch(() => response.destroy());
     }
     return true;
   };

@@ -24,6 +24,8 @@ const LEAD = 60_000;
 
 /** No token lives longer than 10 minutes; clocks may differ. */
 const OVERLAP = 15 * 60_000;
+/** How soon keys that could not be read are read again, in ms. */
+const RELOAD = 1_000;
 
 /** Milliseconds between rotations. */
 export const KEY_LIFE = 30 * 24 * 3_600_000;
@@ -105,8 +107,13 @@ export async function openSigningKeys(o: {
     }
     await load();
   }
+  let closed = false;
+  // Tried until it can be read: a key that is unknown here would make good tokens bad.
+  const follow = () => {
+    if (!closed) load().catch(() => setTimeout(follow, RELOAD).unref());
+  };
   const watch = store.watch(store.revision(), (changes) => {
-    if (changes.some(({ kind }) => kind === 'IssuerKeys')) void load();
+    if (changes.some(({ kind }) => kind === 'IssuerKeys')) follow();
   });
 
   return {
@@ -148,7 +155,10 @@ export async function openSigningKeys(o: {
       await load();
     },
     youngest: () => keys.at(-1)?.activeAt ?? 0,
-    close: () => watch.close(),
+    close() {
+      closed = true;
+      watch.close();
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { AgentIdentity } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { AgentRef } from '@onbehalf/token-exchange';
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
@@ -9,7 +10,7 @@ import { ALG, publicOf, type SigningKeys } from './keys.ts';
 import { AGENT_TOKEN_LIFE, agentSubject } from './token-service/agents.ts';
 import type { TokenClient } from './token-service/client-auth.ts';
 import { JWT } from './token-service/subject.ts';
-import type { AgentName, PlatformClient } from './types.ts';
+import type { PlatformClient } from './types.ts';
 
 const PLATFORM = 'platform';
 const where = { kind: 'Identity', uid: 'client-platform', field: 'key' } as const;
@@ -32,7 +33,7 @@ export async function openPlatform(o: {
     const iat = Math.floor(now() / 1000);
     return { iat, exp: iat + AGENT_TOKEN_LIFE, jti: randomUUID() };
   };
-  const named = (agent: AgentName, audience: string) => ({
+  const named = (agent: AgentIdentity, audience: string) => ({
     ...{ iss: issuer, sub: agentSubject(agent), agent_uid: agent.uid, aud: audience },
     ...times(),
   });
@@ -72,7 +73,7 @@ export async function openPlatform(o: {
   };
 }
 
-function agentName({ uid, name: full }: AgentRef): AgentName {
+function agentName({ uid, name: full }: AgentRef): AgentIdentity {
   const [namespace = '', name = ''] = full.split('/');
   return { uid, namespace, name };
 }

@@ -47,7 +47,7 @@ export function createProvider(o: ProviderOptions): () => Provider {
     // What fails is told through `server_error`; Koa would print it.
     provider.silent = true;
     provider.on('server_error', (_ctx, error) => o.onError(error));
-    provider.on('grant.revoked', (_ctx, grantId) => void o.onRevoked(sidOf(grantId)).catch(o.onError));
+    provider.on('grant.revoked', (_ctx, grantId) => o.onRevoked(sidOf(grantId)).catch(o.onError));
     built = { keys: id, provider };
     return provider;
   };

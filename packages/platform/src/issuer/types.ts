@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { IssuerConfig, Verifier } from '@onbehalf/access';
+import type { AgentIdentity } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { ActorSource, PrivateKeyJwt, WorkloadSource } from '@onbehalf/token-exchange';
 import type { JWTPayload } from 'jose';
@@ -9,21 +10,15 @@ import type { PrincipalName, Principals } from '../people/index.ts';
 import type { Registry, Store } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 
-export interface AgentName {
-  uid: string;
-  namespace: string;
-  name: string;
-}
-
 /** May this person run this agent (and every agent above it), and is this server bound to it? */
 export interface TargetQuestion {
   /** Undefined for an agent's own token (Workload): then only the binding counts. */
   subject: PrincipalName | undefined;
-  agent: AgentName;
+  agent: AgentIdentity;
   /** Undefined for a delegation: then the agent must be bound to the one above it. */
   server: { uid: string; namespace: string; name: string } | undefined;
   /** The agents above the one that acts, nearest first. */
-  chain: readonly AgentName[];
+  chain: readonly AgentIdentity[];
 }
 
 export interface LoginLink {
@@ -39,7 +34,7 @@ export interface PlatformClient {
   readonly publicUrl: string;
   readonly client: PrivateKeyJwt;
   readonly workload: WorkloadSource;
-  actorFor(agent: AgentName): ActorSource;
+  actorFor(agent: AgentIdentity): ActorSource;
   readonly fetch: typeof globalThis.fetch;
   readonly doorAudiences: readonly string[];
 }

@@ -31,6 +31,6 @@ export function keepHouse(o: {
     await o.work();
   }
 
-  const timer = setInterval(() => void sweep().catch(o.onError), EVERY).unref();
+  const timer = setInterval(() => sweep().catch(o.onError), EVERY).unref();
   return { sweep, close: () => clearInterval(timer) };
 }

@@ -3,8 +3,12 @@ import {
   bindingsOf,
   type DiscoveredTool,
   type McpServerBinding,
+  type MissingTool,
   milliseconds,
   modelConfigRefOf,
+  namespaceOrDefault,
+  placeOf,
+  qualifiedName,
   type ResolvedTarget,
   resolveTarget,
 } from '@onbehalf/resources';
@@ -50,7 +54,7 @@ export function resolveModel(
   mayUse: WriterMayUse,
 ): Stored<'ModelConfig'> | undefined {
   const ref = modelConfigRefOf(agent.spec);
-  const home = agent.metadata.namespace ?? 'default';
+  const home = namespaceOrDefault(agent.metadata);
   const found = ref && registry.get('ModelConfig', ref.namespace ?? home, ref.name);
   if (!found || !admits(found, agent)) return undefined;
   return mayUse(agent.writer, { kind: 'ModelConfig', uid: found.metadata.uid }) === 'allow' ? found : undefined;
@@ -58,18 +62,54 @@ export function resolveModel(
 
 /** Every tool that the agent's bindings name, resolved against the servers and their catalogues. */
 export function resolveTools(agent: Agent, registry: Registry, mayUse: WriterMayUse): BoundTool[] {
-  const home = agent.metadata.namespace ?? 'default';
+  return resolveBindings(agent, registry, mayUse).flatMap(({ tools }) => tools);
+}
+
+/**
+ * What the agent is bound to and does not have now, and why: a whole server where none of its tools is there, else each
+ * tool. Its turns say so, and it is not `Ready`.
+ */
+export function missingTools(agent: Agent, registry: Registry, mayUse: WriterMayUse): MissingTool[] {
+  return resolveBindings(agent, registry, mayUse).flatMap(({ name, server, tools, refused }): MissingTool[] => {
+    const some = tools.some(({ offered }) => offered);
+    const whole =
+      refused ?? switchedOff(server) ?? notListed(server) ?? (tools.length === 0 ? 'it offers no tool' : '');
+    if (!some && whole !== '') return [{ server: name, problem: whole }];
+    return tools.flatMap(({ tool, problem }) => (problem === undefined ? [] : [{ server: name, tool, problem }]));
+  });
+}
+
+function resolveBindings(agent: Agent, registry: Registry, mayUse: WriterMayUse) {
+  const home = namespaceOrDefault(agent.metadata);
   const bindings = bindingsOf(agent.spec).flatMap((binding) => (binding.mcpServer ? [binding.mcpServer] : []));
   const counts = new Map<string, number>();
   for (const { name } of bindings) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return bindings.flatMap((binding) => {
+  return bindings.map((binding) => {
     const namespace = binding.namespace ?? home;
     const found = registry.get('RemoteMCPServer', namespace, binding.name);
     const use = found && mayUse(agent.writer, { kind: 'RemoteMCPServer', uid: found.metadata.uid });
     const server = use === 'hide' ? undefined : found;
     const prefix = (counts.get(binding.name) ?? 0) > 1 ? `${namespace}_${binding.name}` : binding.name;
-    return namesOf(binding, server).map((tool) => bound(agent, binding, server, use === 'allow', prefix, tool));
+    const refused = serverProblem(agent, binding, server, use === 'allow');
+    const tools = namesOf(binding, server).map((tool) => bound(agent, binding, server, refused, prefix, tool));
+    return { name: binding.name, server, refused, tools };
   });
+}
+
+/** Why nothing of this server is there for the agent, whatever it offers. */
+function serverProblem(agent: Agent, { name }: McpServerBinding, server: McpServer | undefined, usable: boolean) {
+  if (!server) return `there is no RemoteMCPServer ${name}`;
+  if (!admits(server, agent)) return `${name} does not admit agents of this namespace`;
+  return usable ? undefined : `the last writer of this agent may not use ${name}`;
+}
+
+const switchedOff = (server: McpServer | undefined) =>
+  server?.spec.enabled === false ? `${server.metadata.name} is switched off` : undefined;
+
+function notListed(server: McpServer | undefined): string | undefined {
+  const listing = server?.status.conditions?.find(({ type }) => type === 'ToolsDiscovered');
+  if (listing?.status === 'True') return undefined;
+  return `its tools could not be listed: ${listing?.message ?? 'it has not been asked yet'}`;
 }
 
 /** A binding without names means everything that the server offers. */
@@ -81,41 +121,27 @@ function bound(
   agent: Agent,
   binding: McpServerBinding,
   server: McpServer | undefined,
-  usable: boolean,
+  refused: string | undefined,
   prefix: string,
   tool: string,
 ): BoundTool {
   const found = server?.status.tools?.find((known) => known.name === tool);
-  const listed = server?.spec.toolNames === undefined || server.spec.toolNames.includes(tool);
   const mode = server?.spec.auth?.mode ?? 'None';
-  const admitted = server !== undefined && admits(server, agent);
   const resolved =
-    admitted && usable && (mode === 'Exchange' || mode === 'Workload')
+    server && refused === undefined && (mode === 'Exchange' || mode === 'Workload')
       ? resolveTarget(server.spec, binding.auth, agent.spec.auth)
       : undefined;
-  const problem = !server
-    ? `there is no RemoteMCPServer ${binding.name}`
-    : !admitted
-      ? `${binding.name} does not admit agents of this namespace`
-      : !usable
-        ? `the last writer of this agent may not use ${binding.name}`
-        : server.spec.enabled === false
-          ? `${binding.name} is switched off`
-          : !found
-            ? `${binding.name} has not been found to offer ${tool}`
-            : !found.approved
-              ? `${tool} is new or has changed and waits for approval`
-              : !listed
-                ? `${binding.name} does not offer ${tool}`
-                : resolved && 'problems' in resolved
-                  ? resolved.problems.map((entry) => entry.message).join('; ')
-                  : undefined;
+  const problem =
+    refused ??
+    switchedOff(server) ??
+    toolProblem(binding, server, tool) ??
+    (resolved && 'problems' in resolved ? resolved.problems.map((entry) => entry.message).join('; ') : undefined);
   const timeout = binding.timeouts?.tool;
   return {
     name: modelName(prefix, tool),
     server,
     serverName: binding.name,
-    serverRef: `${binding.namespace ?? agent.metadata.namespace ?? 'default'}/${binding.name}`,
+    serverRef: qualifiedName({ name: binding.name, namespace: binding.namespace ?? agent.metadata.namespace }),
     tool,
     found,
     target: resolved && 'target' in resolved ? resolved.target : undefined,
@@ -125,6 +151,17 @@ function bound(
     offered: problem === undefined,
     ...(problem !== undefined && { problem }),
   };
+}
+
+/** Why this one tool is not there, of a server that is. What was approved at another address is not approved here. */
+function toolProblem({ name }: McpServerBinding, server: McpServer | undefined, tool: string): string | undefined {
+  const found = server?.status.tools?.find((known) => known.name === tool);
+  if (!server || !found) return `${name} has not been found to offer ${tool}`;
+  if (server.status.approvedFor !== placeOf(server.spec))
+    return `the address or auth of ${name} has changed since ${tool} was approved, and its tools could not be listed there yet`;
+  if (!found.approved) return `${tool} is new or has changed and waits for approval`;
+  if (server.spec.toolNames && !server.spec.toolNames.includes(tool)) return `${name} does not offer ${tool}`;
+  return undefined;
 }
 
 /** In its own namespace always; elsewhere as `consumers` says. */

@@ -8,6 +8,7 @@ import {
   type Principal,
   type Role,
 } from '@onbehalf/access';
+import { namespaceOrDefault } from '@onbehalf/resources';
 import { LOCAL_ADMIN, type Principals } from '../people/index.ts';
 import { namespaceOf, type Registry, type Stored, type StoredResource } from '../store/index.ts';
 import type { Policy } from './types.ts';
@@ -196,7 +197,7 @@ function grantOf(grant: Stored<'Grant'>): PolicyGrant[] {
           : undefined;
   const target =
     on.kind === undefined
-      ? { namespace: on.namespace ?? grant.metadata.namespace ?? 'default' }
+      ? { namespace: on.namespace ?? namespaceOrDefault(grant.metadata) }
       : grant.status.targetUid === undefined
         ? undefined
         : { kind: on.kind, uid: grant.status.targetUid };

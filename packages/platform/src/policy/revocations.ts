@@ -1,3 +1,4 @@
+import { qualifiedName } from '@onbehalf/resources';
 import type { ForgetFilter } from '@onbehalf/token-exchange';
 import { deniedBy, type Principals } from '../people/index.ts';
 import type { Change, Registry, Store } from '../store/index.ts';
@@ -67,7 +68,7 @@ type Resource = NonNullable<ReturnType<Registry['byUid']>>;
 
 /** What is still needed of a resource when it is gone. */
 function knownOf({ kind, metadata }: Resource) {
-  const name = `${metadata.namespace ?? 'default'}/${metadata.name}`;
+  const name = qualifiedName(metadata);
   return { kind, generation: metadata.generation, target: { name, audience: [], resource: [] } };
 }
 

@@ -78,6 +78,8 @@ export function watchAccess(
     // Not before everybody has heard of the change.
     Promise.resolve()
       .then(allowed)
-      .then((still) => void (still || onLost()), onLost);
+      .then((still) => {
+        if (!still) onLost();
+      }, onLost);
   });
 }

@@ -74,7 +74,7 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     if (again && !closed) timer = setTimeout(refresh, RETRY_MS).unref();
   }
   function refresh() {
-    working = working.then(rebuild);
+    working = working.then(rebuild).catch((error: unknown) => options.onProblem('all', String(error)));
   }
   const stop = registry.onChange((changed) => {
     for (const uid of changed) {

@@ -1,21 +1,38 @@
-import type { Usage } from '@onbehalf/resources';
+import { type ModelConfigSpec, milliseconds, qualifiedName, type Usage } from '@onbehalf/resources';
 import type { ModelClient, ModelMessage, ModelToolCall } from '../models/index.ts';
+import type { Stored } from '../store/index.ts';
 import { TurnFailure } from './errors.ts';
+import { buildHistory } from './history.ts';
 import type { AgentExecutor, EventDraft, TurnContext } from './ports.ts';
+import { estimateUsage } from './usage.ts';
 
 const DEFAULT_MAX_STEPS = 20;
 
+type Prices = NonNullable<ModelConfigSpec['prices']>;
+
+export interface DeclarativeOptions {
+  /** Throws `ModelError` where there is none that can be used. */
+  modelFor(context: TurnContext): { client: ModelClient; model: string; prices?: Prices };
+  systemMessage(agent: Stored<'Agent'>): Promise<string>;
+}
+
 /** The own loop: one model step at a time, its tool calls in parallel. */
-export function createDeclarativeExecutor(
-  modelFor: (context: TurnContext) => { client: ModelClient; model: string },
-): AgentExecutor {
+export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExecutor {
   return {
+    maxDurationMs({ spec }) {
+      const { maxTurnDuration } = spec.declarative ?? {};
+      return maxTurnDuration === undefined ? undefined : milliseconds(maxTurnDuration);
+    },
     async *run(context): AsyncGenerator<EventDraft> {
-      const { client, model } = modelFor(context);
-      const maxSteps = context.agent.spec.declarative?.maxSteps ?? DEFAULT_MAX_STEPS;
+      const { client, model, prices } = options.modelFor(context);
+      const { maxSteps = DEFAULT_MAX_STEPS, context: limits, stream = true } = context.agent.spec.declarative ?? {};
+      const history = buildHistory(context.events, limits);
+      if (history.droppedSteps > 0) yield { type: 'truncated', data: { droppedSteps: history.droppedSteps } };
+      const system = await options.systemMessage(context.agent);
+      context.prompted(system);
       const messages: ModelMessage[] = [
-        ...(context.systemMessage === '' ? [] : [{ role: 'system' as const, text: context.systemMessage }]),
-        ...context.history,
+        ...(system === '' ? [] : [{ role: 'system' as const, text: system }]),
+        ...history.messages,
       ];
       for (let step = 1; step <= maxSteps; step++) {
         const messageId = crypto.randomUUID();
@@ -24,6 +41,7 @@ export function createDeclarativeExecutor(
         let finishReason = 'stop';
         let counted = false;
         try {
+          context.signal.throwIfAborted();
           const chunks = client.stream({
             messages,
             tools: context.tools,
@@ -33,13 +51,13 @@ export function createDeclarativeExecutor(
               turn: context.turn,
               step,
               endUser: context.caller.endUser,
-              agent: `${context.agent.metadata.namespace ?? 'default'}/${context.agent.metadata.name}`,
+              agent: qualifiedName(context.agent.metadata),
             },
           });
           for await (const chunk of chunks) {
             if (chunk.type === 'text') {
               text += chunk.text;
-              yield { type: 'delta', step, messageId, data: { text: chunk.text } };
+              if (stream) yield { type: 'delta', step, messageId, data: { text: chunk.text } };
             } else if (chunk.type === 'reasoning')
               yield { type: 'reasoning', step, messageId, data: { text: chunk.text } };
             else if (chunk.type === 'tool-call') calls.push(chunk.call);
@@ -48,18 +66,30 @@ export function createDeclarativeExecutor(
               yield {
                 type: 'usage',
                 step,
-                data: { ...chunk.usage, model, ...(chunk.estimated && { estimated: true }) },
+                data: { ...costed(chunk.usage, prices), model, ...(chunk.estimated && { estimated: true }) },
               };
             } else finishReason = chunk.finishReason;
+            // Whatever comes between, the step is closed below.
+            context.signal.throwIfAborted();
           }
         } catch (error) {
           // What was said so far is kept, and marked; what it cost is booked, though nobody counted it.
           if (text !== '')
             yield { type: 'message', step, messageId, data: { role: 'assistant', text, truncated: true } };
           if (text !== '' && !counted)
-            yield { type: 'usage', step, data: { ...estimate(messages, text), model, estimated: true } };
+            yield {
+              type: 'usage',
+              step,
+              data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
+            };
           throw error;
         }
+        if (!counted)
+          yield {
+            type: 'usage',
+            step,
+            data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
+          };
         if (text !== '' || calls.length > 0)
           yield { type: 'message', step, messageId, data: { role: 'assistant', text } };
         const named = withDistinctIds(calls);
@@ -76,12 +106,19 @@ export function createDeclarativeExecutor(
   };
 }
 
-/** Four characters to a token: the usual rule of thumb. */
-function estimate(messages: readonly ModelMessage[], text: string): Usage {
-  const read = messages.reduce((sum, message) => sum + ('text' in message ? message.text : message.output).length, 0);
-  const inputTokens = Math.ceil(read / 4);
-  const outputTokens = Math.ceil(text.length / 4);
-  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, cachedInputTokens: 0 };
+/** With what it costs, where the ModelConfig has prices. */
+function costed(usage: Usage, prices: Prices | undefined): Usage & { costUsd?: number } {
+  if (prices === undefined) return usage;
+  const { inputPerMillion, outputPerMillion } = prices;
+  return {
+    ...usage,
+    costUsd: (usage.inputTokens * inputPerMillion + usage.outputTokens * outputPerMillion) / 1_000_000,
+  };
+}
+
+/** In characters. */
+function sizeOf(messages: readonly ModelMessage[]): number {
+  return messages.reduce((sum, message) => sum + ('text' in message ? message.text : message.output).length, 0);
 }
 
 /** Waits for every call, so that none is left running, then reports the first failure. */

@@ -5,8 +5,13 @@ export type RuntimeErrorCode =
   | 'agent_disabled'
   | 'agent_unsupported'
   | 'too_many_turns'
+  | 'over_budget'
+  | 'idempotency_key_reused'
   | 'after_beyond_end'
   | 'turn_lost'
+  | 'turn_ended'
+  | 'turn_waiting'
+  | 'turn_elsewhere'
   | 'shutting_down';
 
 export class RuntimeError extends Error {

@@ -81,6 +81,11 @@ export class EventLog {
     }
   }
 
+  /** The events of one turn, whose first has that number. */
+  async ofTurn(session: string, turn: string, firstSeq: number): Promise<SessionEvent[]> {
+    return (await this.readAll(session, firstSeq - 1)).filter((event) => event.turn === turn);
+  }
+
   /** Everything after `after`, then whatever comes, each event once and in order, until `signal` aborts. */
   async *follow(session: string, after: number, signal: AbortSignal): AsyncGenerator<SessionEvent> {
     const waiting: SessionEvent[] = [];

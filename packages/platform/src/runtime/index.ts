@@ -4,7 +4,7 @@
  * through `AgentExecutor`. It never sees a token and never talks to a network.
  */
 
-export { createDeclarativeExecutor } from './declarative.ts';
+export { createDeclarativeExecutor, type DeclarativeOptions } from './declarative.ts';
 export { CALL_REFUSALS, RuntimeError, TURN_CODES } from './errors.ts';
 export type {
   AgentExecutor,
@@ -12,9 +12,10 @@ export type {
   BoundTool,
   Caller,
   EventDraft,
+  ToolPolicy,
+  TurnBudget,
   TurnContext,
   TurnInput,
   Verdict,
 } from './ports.ts';
 export { createRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
-export { identityOf } from './turns.ts';

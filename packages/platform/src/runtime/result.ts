@@ -1,4 +1,5 @@
 import type { SessionEvent, TurnResult } from '@onbehalf/resources';
+import { addUsage, NO_USAGE } from './usage.ts';
 
 /** What a turn came to, told from its events: the JSON answer of `POST …/messages`. */
 export function summarizeTurn(session: string, turn: string, events: readonly SessionEvent[]): TurnResult {
@@ -7,7 +8,7 @@ export function summarizeTurn(session: string, turn: string, events: readonly Se
     turn,
     state: 'running',
     text: '',
-    usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0, cachedInputTokens: 0 },
+    usage: { ...NO_USAGE },
     toolCalls: [],
   };
   const call = (callId: string | undefined) => result.toolCalls.findLast((known) => known.callId === callId);
@@ -29,9 +30,7 @@ export function summarizeTurn(session: string, turn: string, events: readonly Se
         ...(event.data.code !== undefined && { code: event.data.code }),
       });
     else if (event.type === 'exchange') Object.assign(call(event.callId) ?? {}, { exchange: event.data });
-    else if (event.type === 'usage')
-      for (const key of ['inputTokens', 'outputTokens', 'totalTokens', 'cachedInputTokens'] as const)
-        result.usage[key] += event.data[key];
+    else if (event.type === 'usage') addUsage(result.usage, event.data);
     else if (event.type === 'turn.ended') {
       result.state = event.data.state;
       if (event.data.code !== undefined) result.code = event.data.code;

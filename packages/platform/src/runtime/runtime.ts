@@ -1,8 +1,9 @@
 import type { SessionEvent, SessionView, TurnResult, TurnState } from '@onbehalf/resources';
+import type { ModelToolCall } from '../models/index.ts';
 import type { Stored } from '../store/index.ts';
 import { RuntimeError } from './errors.ts';
 import { EventLog } from './event-log.ts';
-import type { NextToken, TurnInput } from './ports.ts';
+import type { NextToken, ToolOutcome, TurnInput } from './ports.ts';
 import { summarizeTurn } from './result.ts';
 import { Sessions } from './sessions.ts';
 import { createTurns, type TurnsOptions } from './turns.ts';
@@ -16,6 +17,11 @@ export interface Runtime {
   sessions: Sessions;
   /** Starts a turn and returns its id. The turn goes on when the caller leaves. */
   start(input: TurnInput, agent: Stored<'Agent'>): Promise<string>;
+  /**
+   * The one way to a tool: own loop, tool broker and sub-agents come in by it. Refused with `turn_ended`, `turn_waiting`
+   * (for its person), or `turn_elsewhere` (another server holds it); whatever else goes wrong is a tool error.
+   */
+  callTool(turn: string, step: number, call: ModelToolCall): Promise<ToolOutcome>;
   /** Stops the running turn, if there is one; its id. */
   stop(session: string): Promise<string | undefined>;
   /** The number of the turn's first event. */
@@ -77,6 +83,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     sessions,
     start: turns.start,
+    callTool: turns.callTool,
     stop: turns.stop,
     ended: turns.ended,
     offer: turns.offer,

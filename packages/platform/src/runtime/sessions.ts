@@ -1,6 +1,5 @@
-import type { SessionView, TurnState } from '@onbehalf/resources';
+import type { AgentIdentity, SessionView, TurnState } from '@onbehalf/resources';
 import type { SessionRow, Store } from '../store/index.ts';
-import type { AgentIdentity } from '../tools/index.ts';
 import { RuntimeError } from './errors.ts';
 
 export interface SessionFilter {

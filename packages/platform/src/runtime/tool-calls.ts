@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { ExchangeView } from '@onbehalf/resources';
+import { type AgentIdentity, type ExchangeView, namespaceOrDefault, qualifiedName } from '@onbehalf/resources';
 import type { SubjectSource } from '@onbehalf/token-exchange';
 import { type Audit, type AuditEntry, pickFields, recordsOf } from '../audit/index.ts';
 import type { ModelToolCall } from '../models/index.ts';
-import type { AgentIdentity, ToolResult, Tools } from '../tools/index.ts';
+import type { ToolResult, Tools } from '../tools/index.ts';
 import { type AgentHashes, requestOf } from './audited.ts';
 import { type CALL_REFUSALS, TurnFailure } from './errors.ts';
 import type { Authorize, BoundTool, EventDraft, ToolOutcome, TurnInput } from './ports.ts';
@@ -124,8 +124,9 @@ export function createToolCalls(options: ToolCallsOptions) {
         door: input.door,
         ...requestOf(input),
         ...resultFieldsOf(tool),
+        idempotent: tool.idempotent,
         ...(tool.timeoutMs !== undefined && { timeoutMs: tool.timeoutMs }),
-        onExchange: (view) => void views.push(view),
+        onExchange: (view) => views.push(view),
       });
     } catch (error) {
       // Sent perhaps, answered not: the turn was ended over it.
@@ -172,7 +173,7 @@ export function createToolCalls(options: ToolCallsOptions) {
                 ...(last.hash !== undefined && { hash: last.hash }),
               },
             }),
-            data: { exchange: last?.result ?? null },
+            data: { exchange: last?.result ?? null, ...(result.repeated && { repeated: true }) },
           }),
         ],
       },
@@ -202,7 +203,7 @@ export function createToolCalls(options: ToolCallsOptions) {
       agents: [options.agent],
       server: {
         uid: metadata.uid,
-        namespace: metadata.namespace ?? 'default',
+        namespace: namespaceOrDefault(metadata),
         name: metadata.name,
         enabled: tool.server.spec.enabled !== false,
       },
@@ -243,7 +244,7 @@ export function createToolCalls(options: ToolCallsOptions) {
       call: call.callId,
       ...requestOf(input),
       agent: { ...options.agent, ...options.hashes },
-      chain: [{ agent: `agent:${options.agent.namespace}/${options.agent.name}`, uid: options.agent.uid }],
+      chain: [{ agent: `agent:${qualifiedName(options.agent)}`, uid: options.agent.uid }],
       ...(server && {
         target: {
           kind: 'RemoteMCPServer',

@@ -1,4 +1,4 @@
-import { API_VERSION, kinds, type Resource } from '@onbehalf/resources';
+import { API_VERSION, kinds, namespaceOrDefault, type Resource } from '@onbehalf/resources';
 import type { ResourceRow } from './tables.ts';
 
 /** A resource with who wrote its spec last: references to Secrets open only while that principal may use them. */
@@ -37,7 +37,7 @@ export function toResource(row: ResourceRow): StoredResource {
 
 /** Cluster-scoped kinds have the empty namespace in the table. */
 export function namespaceOf(resource: { kind: Resource['kind']; metadata: { namespace?: string } }): string {
-  return kinds[resource.kind].namespaced ? (resource.metadata.namespace ?? 'default') : '';
+  return kinds[resource.kind].namespaced ? namespaceOrDefault(resource.metadata) : '';
 }
 
 export function toRow(resource: Resource, writer: StoredResource['writer']): ResourceRow {

@@ -19,7 +19,7 @@ export class ChangeFeed {
     const watcher: Watcher = { position: from, deliver: onChanges };
     this.#watchers.add(watcher);
     queueMicrotask(() => this.#catchUp(watcher));
-    return { close: () => void this.#watchers.delete(watcher) };
+    return { close: () => this.#watchers.delete(watcher) };
   }
 
   /** `before`: the newest revision ahead of this group. */

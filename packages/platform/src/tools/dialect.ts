@@ -1,4 +1,4 @@
-import { milliseconds, type TokenServiceSpec } from '@onbehalf/resources';
+import { milliseconds, qualifiedName, type TokenServiceSpec } from '@onbehalf/resources';
 import {
   type ConfigurationProblem,
   configurationProblems,
@@ -29,8 +29,7 @@ export function serviceConfig(name: string, spec: TokenServiceSpec): Omit<TokenS
 
 type ClientPerAgent = NonNullable<TokenServiceSpec['clientPerAgent']>[number];
 
-/** `NAMESPACE/NAME` */
-export const agentName = ({ agent }: ClientPerAgent) => `${agent.namespace ?? 'default'}/${agent.name}`;
+export const agentName = ({ agent }: ClientPerAgent) => qualifiedName(agent);
 
 /** Mistakes of a TokenService that its exchange client would refuse. Nothing is sent, and no credential is opened. */
 export function serviceMistakes(name: string, spec: TokenServiceSpec): readonly ConfigurationProblem[] {

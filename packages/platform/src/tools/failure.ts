@@ -12,6 +12,8 @@ export interface Failure {
   claimsChallenge?: string;
   /** Whether the server, and not we or the token service, is to blame: counts for its breaker. */
   server: boolean;
+  /** Whether the server itself answered; undefined where it was not asked. */
+  reached?: boolean;
 }
 
 /** Finds the typed error however deep a library wrapped it, and says it in our own words. */
@@ -26,6 +28,7 @@ export function explainFailure(error: unknown, server: Pick<McpServer, 'metadata
       message: known.message,
       actBy: known.actBy,
       server: known.code === 'target_unauthorized',
+      ...(known.code === 'target_unauthorized' && { reached: true }),
       ...(known.claimsChallenge !== undefined && { claimsChallenge: known.claimsChallenge }),
     };
   if (known instanceof VaultError)
@@ -42,10 +45,12 @@ export function explainFailure(error: unknown, server: Pick<McpServer, 'metadata
       message: `${name} refused the credential`,
       actBy: 'administrator',
       server: true,
+      reached: true,
     };
+  const answer = { actBy: 'toolServer', server: true };
   if (known instanceof SdkError && known.code === SdkErrorCode.RequestTimeout)
-    return { code: 'tool_timeout', message: `${name} did not answer in time`, actBy: 'toolServer', server: true };
-  return { code: 'tool_protocol', message: `${name} did not answer as MCP asks`, actBy: 'toolServer', server: true };
+    return { ...answer, code: 'tool_timeout', message: `${name} did not answer in time`, reached: false };
+  return { ...answer, code: 'tool_protocol', message: `${name} did not answer as MCP asks`, reached: true };
 }
 
 function egressFailure(error: EgressError, name: string): Failure {
@@ -54,6 +59,7 @@ function egressFailure(error: EgressError, name: string): Failure {
     message: `${name} ${what}`,
     actBy,
     server: actBy === 'toolServer',
+    reached: code === 'tool_too_large',
   });
   switch (error.code) {
     case 'deadline':

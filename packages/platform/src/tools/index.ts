@@ -6,7 +6,7 @@
 export { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
 export { serviceMistakes, targetMistake } from './dialect.ts';
 export { TOOL_ERRORS } from './errors.ts';
-export type { AgentIdentity, McpServer, PlatformIdentity, ToolCall, ToolResult } from './ports.ts';
+export type { McpServer, PlatformIdentity, ToolCall, ToolResult } from './ports.ts';
 export { showHidden } from './result.ts';
 export type { ExchangeSettings } from './token-services.ts';
 export { createTools, type Tools, type ToolsOptions } from './tools.ts';

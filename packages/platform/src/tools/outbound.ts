@@ -1,12 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
-import { type ExchangeView, tokenServiceNameOf } from '@onbehalf/resources';
+import { type AgentIdentity, type ExchangeView, qualifiedName, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Egress } from '../egress/index.ts';
-import type { CredentialSource } from '../vault/index.ts';
+import { type CredentialSource, openTls } from '../vault/index.ts';
 import { ToolError } from './errors.ts';
-import type { AgentIdentity, McpServer, PlatformIdentity } from './ports.ts';
+import { type CallLimits, callLimits } from './limits.ts';
+import type { McpServer, PlatformIdentity } from './ports.ts';
 import type { TokenServices } from './token-services.ts';
 
 type Fetch = typeof globalThis.fetch;
@@ -18,6 +19,8 @@ export interface CallScope {
   /** The exact credentials that went out, to be redacted from whatever comes back. */
   sent: SecretValue[];
   onExchange(view: ExchangeView): void;
+  /** Of this call: the connection serves tools whose time is not the same. */
+  limits: CallLimits;
 }
 
 export const callScope = new AsyncLocalStorage<CallScope>();
@@ -69,10 +72,10 @@ function identityFetch(options: OutboundOptions, server: McpServer, target: Targ
     exchange,
     target,
     context: () => ({ ...callScope.getStore()?.context, serverUid: server.metadata.uid }),
-    onToken: ({ value }: { value: SecretValue }) => void callScope.getStore()?.sent.push(value),
+    onToken: ({ value }: { value: SecretValue }) => callScope.getStore()?.sent.push(value),
   };
   if (caller.kind === 'discovery') return createIdentityFetch({ ...shared, subject: 'platform' });
-  const agent = { uid: caller.agent.uid, name: `${caller.agent.namespace}/${caller.agent.name}` };
+  const agent = { uid: caller.agent.uid, name: qualifiedName(caller.agent) };
   if (mode === 'Workload') return createIdentityFetch({ ...shared, subject: 'agent', agent });
   if (!caller.subject) throw noUser(server);
   const { principal } = caller.subject;
@@ -122,7 +125,9 @@ function plainFetch({ egress, credentials }: OutboundOptions, server: McpServer)
     const { traceId, requestId } = callScope.getStore()?.context ?? {};
     if (traceId !== undefined) headers.set('traceparent', `00-${traceId}-${randomBytes(8).toString('hex')}-01`);
     if (requestId !== undefined) headers.set('x-request-id', requestId);
-    return egress.fetch(input, { ...init, headers, redirect: 'manual' });
+    const limits = callScope.getStore()?.limits ?? callLimits(server.spec);
+    const tls = await openTls(server.spec.tls, async (ref) => (await open(credentials, server, ref)).value);
+    return egress.fetch(input, { ...init, headers, redirect: 'manual', limits, tls });
   };
 }
 

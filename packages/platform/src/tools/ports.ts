@@ -1,13 +1,7 @@
-import type { ExchangeView, ResolvedTarget } from '@onbehalf/resources';
+import type { AgentIdentity, ExchangeView, ResolvedTarget } from '@onbehalf/resources';
 import type { ActorSource, ClientConfig, SubjectSource, WorkloadSource } from '@onbehalf/token-exchange';
 import type { Json } from '../audit/index.ts';
 import type { Stored } from '../store/index.ts';
-
-export interface AgentIdentity {
-  uid: string;
-  namespace: string;
-  name: string;
-}
 
 /** What this room needs of the embedded issuer, which it may not import. */
 export interface PlatformIdentity {
@@ -43,7 +37,10 @@ export interface ToolCall {
   traceId?: string;
   /** Fields of the result to be recorded: pointers (RFC 6901). */
   resultFields?: readonly string[];
+  /** Time for this tool, in milliseconds; the server's own without. */
   timeoutMs?: number;
+  /** Made once more where the server took it and did not answer. */
+  idempotent?: boolean;
   signal: AbortSignal;
   onExchange(view: ExchangeView): void;
 }
@@ -56,6 +53,8 @@ export interface ToolResult {
   /** What the token service wants the person to be asked (`interaction_required`). */
   claimsChallenge?: string;
   truncated: boolean;
+  /** It was sent twice. */
+  repeated?: boolean;
   ms: number;
   /** What `resultFields` point to, without credentials. */
   fields?: Readonly<Record<string, Json>>;

@@ -1,8 +1,8 @@
+import { qualifiedName } from '@onbehalf/resources';
 import type { McpServer, ToolCall } from './ports.ts';
 
 /** `namespace/name`: how a tool server is named in evidence, beside its uid. */
-export const serverName = ({ metadata }: Pick<McpServer, 'metadata'>): string =>
-  `${metadata.namespace ?? 'default'}/${metadata.name}`;
+export const serverName = ({ metadata }: Pick<McpServer, 'metadata'>): string => qualifiedName(metadata);
 
 /** A resolved target as the exchange takes it. */
 export function exchangeTarget(server: McpServer, target: NonNullable<ToolCall['target']>) {

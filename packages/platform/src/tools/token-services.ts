@@ -1,4 +1,5 @@
 import type { ExchangeView } from '@onbehalf/resources';
+import type { SecretValue } from '@onbehalf/secret-value';
 import {
   type ActClaim,
   type ClientConfig,
@@ -15,7 +16,7 @@ import { nodeCrypto } from '@onbehalf/token-exchange/node';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
-import { type CredentialSource, VaultError } from '../vault/index.ts';
+import { type CredentialSource, openTls, type SecretRef, VaultError } from '../vault/index.ts';
 import { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
 import { agentName, serviceConfig } from './dialect.ts';
 import { ToolError } from './errors.ts';
@@ -95,7 +96,7 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         revoke: settings.revoke,
       }),
       crypto: nodeCrypto,
-      fetch: embedded ? platform.fetch : (options.egress.fetch as typeof fetch),
+      fetch: embedded ? platform.fetch : fetchFor(service),
       hooks: {
         onOutcome: async (outcome) => {
           await options.audit.append(auditEntry(outcome));
@@ -107,8 +108,29 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
     return exchange;
   }
 
+  /** With the authority and the client certificate of its `tls`. */
+  const fetchFor =
+    (service: TokenService): typeof fetch =>
+    async (input, init) => {
+      const { origin } = new URL(input instanceof Request ? input.url : input);
+      const tls = await openTls(service.spec.tls, (ref) => opened(service, ref, origin));
+      return options.egress.fetch(input, { ...init, tls });
+    };
+
+  async function opened(service: TokenService, ref: SecretRef, origin: string): Promise<SecretValue> {
+    const { name, uid } = service.metadata;
+    const use = { kind: 'TokenService', uid, origin, ...(service.writer && { writer: service.writer }) };
+    try {
+      return (await options.credentials.open(ref, use)).value;
+    } catch (error) {
+      if (!(error instanceof VaultError)) throw error;
+      const why = `the credential of ${name} cannot be used at ${origin} (${error.code}): ${error.message}`;
+      throw new TokenExchangeError('invalid_request_configuration', why);
+    }
+  }
+
   function clientConfig(service: TokenService, client: ClientSpec | undefined): ClientConfig {
-    const { name, uid, generation } = service.metadata;
+    const { name, generation } = service.metadata;
     if (!client)
       throw new ToolError(
         'token_service_missing',
@@ -116,17 +138,8 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
         'administrator',
       );
     const broken = (why: string) => new ToolError('credential_unavailable', `${name} ${why}`, 'administrator');
-    const open: OpenReference = async (ref, endpoint) => {
-      const origin = endpoint === undefined ? originOf(service) : new URL(endpoint).origin;
-      const use = { kind: 'TokenService', uid, origin, ...(service.writer && { writer: service.writer }) };
-      try {
-        return (await options.credentials.open(ref, use)).value;
-      } catch (error) {
-        if (!(error instanceof VaultError)) throw error;
-        const why = `the credential of ${name} cannot be used at ${origin} (${error.code}): ${error.message}`;
-        throw new TokenExchangeError('invalid_request_configuration', why);
-      }
-    };
+    const open: OpenReference = (ref, endpoint) =>
+      opened(service, ref, endpoint === undefined ? originOf(service) : new URL(endpoint).origin);
     return clientConfigOf(client, { keyId: `${generation}`, open, broken });
   }
 

@@ -1,12 +1,12 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
-import { type ExchangeTrial, type ExchangeView, milliseconds } from '@onbehalf/resources';
-import type { ForgetFilter, ForgetOptions } from '@onbehalf/token-exchange';
-import { Breaker } from './breaker.ts';
+import type { ExchangeTrial, ExchangeView } from '@onbehalf/resources';
+import { Breaker, type ForgetFilter, type ForgetOptions } from '@onbehalf/token-exchange';
 import { type CatalogueOptions, createCatalogue } from './catalogue.ts';
 import { createConnections } from './connections.ts';
 import { explainFailure } from './failure.ts';
+import { type CallLimits, callLimits } from './limits.ts';
 import { type CallScope, callScope, outboundFetch } from './outbound.ts';
-import type { McpServer, ToolCall, ToolResult } from './ports.ts';
+import type { ToolCall, ToolResult } from './ports.ts';
 import { fieldsIn, resultText } from './result.ts';
 import { exchangeTarget, serverName } from './target.ts';
 import { createTokenServices, type TokenServicesOptions } from './token-services.ts';
@@ -30,8 +30,6 @@ export interface Tools {
   close(): Promise<void>;
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000;
-
 export function createTools(options: ToolsOptions): Tools {
   const tokenServices = createTokenServices({ ...options, onView: (view) => callScope.getStore()?.onExchange(view) });
   const outbound = { ...options, tokenServices };
@@ -54,7 +52,7 @@ export function createTools(options: ToolsOptions): Tools {
       return failed('tool_server_disabled', `${server.metadata.name} is switched off`, 'administrator');
     const breaker = breakers.get(server.metadata.uid) ?? new Breaker();
     breakers.set(server.metadata.uid, breaker);
-    if (!breaker.admits())
+    if (breaker.admit() > 0)
       return failed('tool_unavailable', `${server.metadata.name} keeps failing and is given a rest`, 'toolServer');
     const scope: CallScope = {
       subject: request.subject,
@@ -69,28 +67,41 @@ export function createTools(options: ToolsOptions): Tools {
         ...(request.traceId !== undefined && { traceId: request.traceId }),
       },
       onExchange: (view) => request.onExchange(named(view, request)),
+      limits: callLimits(server.spec, request.timeoutMs),
     };
-    try {
-      const result = await callScope.run(scope, () => send(request));
-      breaker.record(false);
-      return {
-        isError: result.isError === true,
-        ...resultText(result, scope.sent),
-        ...(request.resultFields && { fields: fieldsIn(result, request.resultFields, scope.sent) }),
-        ...(result.isError === true && { code: 'tool_error' }),
-        ms: Math.round(performance.now() - started),
-      };
-    } catch (error) {
-      if (request.signal.aborted) throw request.signal.reason;
-      const failure = explainFailure(error, server);
-      breaker.record(failure.server);
-      const { claimsChallenge } = failure;
-      const result = failed(failure.code, failure.message, failure.actBy);
-      return claimsChallenge === undefined ? result : { ...result, claimsChallenge };
+    for (let repeated = false; ; repeated = true) {
+      try {
+        const result = await callScope.run(scope, () => send(request, scope.limits));
+        breaker.success();
+        return {
+          isError: result.isError === true,
+          ...resultText(result, scope.sent),
+          ...(request.resultFields && { fields: fieldsIn(result, request.resultFields, scope.sent) }),
+          ...(result.isError === true && { code: 'tool_error' }),
+          ...(repeated && { repeated }),
+          ms: Math.round(performance.now() - started),
+        };
+      } catch (error) {
+        if (request.signal.aborted) {
+          breaker.release();
+          throw request.signal.reason;
+        }
+        const failure = explainFailure(error, server);
+        // What failed before the server was asked says nothing about it.
+        if (failure.server) breaker.failure();
+        else breaker.release();
+        if (request.idempotent && failure.code === 'tool_unreachable' && !repeated && breaker.admit() === 0) continue;
+        const { claimsChallenge } = failure;
+        return {
+          ...failed(failure.code, failure.message, failure.actBy),
+          ...(claimsChallenge !== undefined && { claimsChallenge }),
+          ...(repeated && { repeated }),
+        };
+      }
     }
   }
 
-  function send(request: ToolCall): Promise<CallToolResult> {
+  function send(request: ToolCall, { totalMs }: CallLimits): Promise<CallToolResult> {
     const { server, target } = request;
     const key = {
       session: request.session,
@@ -105,7 +116,6 @@ export function createTools(options: ToolsOptions): Tools {
       ]),
       prior: catalogue.prior(server.metadata.uid),
     };
-    const timeout = Math.min(request.timeoutMs ?? totalMs(server), DEFAULT_TIMEOUT_MS * 60);
     const fetch = () =>
       outboundFetch(outbound, server, target && exchangeTarget(server, target), {
         kind: 'turn',
@@ -116,7 +126,7 @@ export function createTools(options: ToolsOptions): Tools {
     return connections.with(key, fetch, (client) =>
       client.callTool(
         { name: request.tool, arguments: request.arguments },
-        { signal: request.signal, timeout, maxTotalTimeout: timeout },
+        { signal: request.signal, timeout: totalMs, maxTotalTimeout: totalMs },
       ),
     ) as Promise<CallToolResult>;
   }
@@ -148,9 +158,6 @@ export function createTools(options: ToolsOptions): Tools {
     },
   };
 }
-
-const totalMs = ({ spec }: McpServer) =>
-  spec.timeouts?.total === undefined ? DEFAULT_TIMEOUT_MS : milliseconds(spec.timeouts.total);
 
 const named = (view: ExchangeView, request: ToolCall): ExchangeView => ({
   ...view,

@@ -1,8 +1,8 @@
-import { type ExchangeTrial, tokenServiceNameOf } from '@onbehalf/resources';
+import { type AgentIdentity, type ExchangeTrial, qualifiedName, tokenServiceNameOf } from '@onbehalf/resources';
 import { type SubjectSource, TokenExchangeError } from '@onbehalf/token-exchange';
 import { adviceFor } from './advice.ts';
 import { ToolError } from './errors.ts';
-import type { AgentIdentity, McpServer, PlatformIdentity } from './ports.ts';
+import type { McpServer, PlatformIdentity } from './ports.ts';
 import { exchangeTarget } from './target.ts';
 import type { TokenServices } from './token-services.ts';
 
@@ -33,7 +33,7 @@ export async function tryExchange(
       target,
       session,
       signal,
-      agent: { uid: agent.uid, name: `${agent.namespace}/${agent.name}` },
+      agent: { uid: agent.uid, name: qualifiedName(agent) },
       actor: platform.actorFor(agent),
       context: { serverUid: server.metadata.uid },
     });

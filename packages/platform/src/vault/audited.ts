@@ -23,7 +23,7 @@ export function auditedCredentials(
       try {
         const opened = await located.open();
         // The intent is durable; the outcome follows with the next commit, and is counted as missing if it cannot.
-        void log
+        log
           .outcome(intent, { ...about, target: { ...about.target, version: opened.version }, outcome: 'opened' })
           .catch(() => undefined);
         return opened;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
+import { StoreError } from '../../src/store/index.ts';
 import { signInByLink } from '../people/people.ts';
 import { postForm } from './browser.ts';
 import { exchange, platformExchange } from './exchange-fixture.ts';
@@ -85,4 +86,21 @@ test('V6 nothing that signs or stands for a person is in the database in the cle
   const secrets = [tokens.access_token, tokens.refresh_token, tokens.id_token, String(body.access_token)];
   for (const secret of secrets) assert.equal(all.includes(secret.split('.').at(-1) ?? secret), false);
   for (const mark of ['"d":', 'PRIVATE KEY', 'correct horse']) assert.equal(all.includes(mark), false, mark);
+});
+
+test('keys that cannot be read when they have changed are read again, and the process goes on', async () => {
+  await using f = await identityFixture();
+  const { read } = f.store;
+  let refused = 0;
+  f.store.read = (query) => {
+    if (!query.sql.includes('"sealed"') || refused > 0) return read(query);
+    refused++;
+    return Promise.reject(new StoreError('store_failed', 'the store failed'));
+  };
+  // As another replica's rotation is heard of.
+  await f.store.commit({ statements: [], changes: [{ kind: 'IssuerKeys', key: 'signing', op: 'put' }] });
+  while (refused === 0) await new Promise((resolve) => setImmediate(resolve));
+  f.store.read = read;
+  const tokens = await signInByLink(f, 'alice');
+  assert.equal((await exchange(f, tokens.access_token, ORDERS)).status, 200);
 });

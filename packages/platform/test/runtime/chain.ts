@@ -9,18 +9,33 @@ import { startOrders } from '../../../../examples/tool-servers/orders.ts';
 import type { RunningToolServer, Seen } from '../../../../examples/tool-servers/tool-server.ts';
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
-import { createDemoClient } from '../../src/models/index.ts';
-import { resolveModel, resolveTools } from '../../src/policy/index.ts';
-import { type Authorize, createDeclarativeExecutor, createRuntime, type TurnInput } from '../../src/runtime/index.ts';
+import { missingTools, resolveModel, resolveTools } from '../../src/policy/index.ts';
+import {
+  type Authorize,
+  createDeclarativeExecutor,
+  createRuntime,
+  type RuntimeOptions,
+  type TurnInput,
+} from '../../src/runtime/index.ts';
 import { createRegistry, insertResource, namespaceOf, openSqliteStore } from '../../src/store/index.ts';
 import { createTools } from '../../src/tools/index.ts';
 import { openVault } from '../../src/vault/index.ts';
+import { scriptedModel } from './scripted-model.ts';
 
 const ADMIN = { issuer: 'local', subject: 'local-admin' };
 const ALLOW = { effect: 'allow', rule: 'test', reason: 'test' } as const;
 
 /** Store, vault, audit, tools and runtime, with a fake token service and two real tool servers. */
-export async function startChain(options: { dataDir?: string; tokenService?: FakeTokenService } = {}) {
+export async function startChain(
+  options: {
+    dataDir?: string;
+    tokenService?: FakeTokenService;
+    runtime?: Partial<RuntimeOptions>;
+    onProblem?: (error: unknown) => void;
+    /** Secrets that a resource refers to as `{env: NAME}`. */
+    env?: Record<string, string>;
+  } = {},
+) {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'onbehalf-chain-')));
   const sts = options.tokenService ?? (await startFakeTokenService());
   const seen: { orders: Seen[]; hr: Seen[] } = { orders: [], hr: [] };
@@ -30,11 +45,15 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
   const vault = await openVault({
     store,
     keyFile: join(dataDir, 'key'),
-    readEnv: (name) => (name === 'STS_SECRET' ? 'platform-secret' : undefined),
+    readEnv: (name) => ({ STS_SECRET: 'platform-secret', ...options.env })[name],
   });
   const audit = await createAudit({ store, signer: await vault.signer('audit'), keyedHash: vault.keyedHash });
   vault.attach(audit, () => true);
-  const egress = createEgress({ privateNetworks: ['127.0.0.1/32'] });
+  const egress = createEgress({
+    privateNetworks: ['127.0.0.1/32'],
+    // Names of tests are here.
+    resolve: async (name) => [{ address: name.endsWith('.example') ? '127.0.0.1' : name }],
+  });
   const registry = await createRegistry(store);
 
   async function apply(yaml: string): Promise<void> {
@@ -70,6 +89,7 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
     installation: 'test',
     now: Date.now,
     isAdministrator: () => true,
+    ...(options.onProblem && { onProblem: options.onProblem }),
     platform: {
       publicUrl: 'http://localhost:1',
       client: {
@@ -84,20 +104,28 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
       doorAudiences: ['http://localhost:1/api'],
     },
   });
-  const runtime = await createRuntime({
+  const model = scriptedModel();
+  const runtimeOptions: RuntimeOptions = {
     store,
     registry,
     audit,
     tools,
     now: Date.now,
     soleHolder: true,
-    toolsOf: (agent) => resolveTools(agent, registry, () => 'allow'),
+    toolPolicy: {
+      bound: (agent) => resolveTools(agent, registry, () => 'allow'),
+      missing: (agent) => missingTools(agent, registry, () => 'allow'),
+    },
     modelOf: (agent) => resolveModel(agent, registry, () => 'allow'),
     executors: {
-      Declarative: createDeclarativeExecutor(() => ({ client: createDemoClient({ paceMs: 0 }), model: 'demo' })),
+      Declarative: createDeclarativeExecutor({
+        modelFor: () => ({ client: model.client, model: 'demo' }),
+        systemMessage: async (agent) => agent.spec.declarative?.systemMessage ?? '',
+      }),
     },
-    systemMessage: async (agent) => agent.spec.declarative?.systemMessage ?? '',
-  });
+    ...options.runtime,
+  };
+  const runtime = await createRuntime(runtimeOptions);
 
   const agent = (name = 'assistant') => {
     const found = registry.get('Agent', 'default', name);
@@ -117,9 +145,19 @@ export async function startChain(options: { dataDir?: string; tokenService?: Fak
     registry,
     tools,
     runtime,
+    model,
     apply,
     agent,
     allowAll,
+    /** Another server's runtime on the same store: what it finds without a lease at its clock, it interrupts. */
+    replica: (now: () => number, onProblem?: (error: unknown) => void) =>
+      createRuntime({
+        ...runtimeOptions,
+        store: { ...store, writer: 'another replica' },
+        now,
+        soleHolder: false,
+        ...(onProblem && { onProblem }),
+      }),
     /** Both servers and the agent, with the tools found. */
     async ready() {
       await apply(chainYaml(sts.issuer, orders, hr));

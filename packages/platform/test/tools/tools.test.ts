@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { type RunningToolServer, startToolServer } from '../../../../examples/tool-servers/tool-server.ts';
 import type { ToolCall, ToolResult } from '../../src/tools/index.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
+import { rawServer } from './raw-server.ts';
 
 const server = (name: string, url: string, auth: string) => `
 apiVersion: onbehalf.dev/v1alpha1
@@ -14,55 +13,6 @@ metadata: {name: ${name}}
 spec: {url: "${url}", auth: ${auth}}
 `;
 const EXCHANGE = '{mode: Exchange, tokenServiceRef: {name: sts}, resourceFrom: ServerURL, discovery: {mode: None}}';
-
-type Handler = (request: IncomingMessage, response: ServerResponse, method: string, id: unknown) => void;
-
-/** A tool server of the older era that does what its handler says to a `tools/call`. */
-async function rawServer(onCall: Handler) {
-  const seen: { method: string; authorization: string | undefined }[] = [];
-  const http = createServer(async (request, response) => {
-    let text = '';
-    for await (const chunk of request) text += chunk;
-    const {
-      method = request.method ?? '',
-      id,
-      params,
-    } = (text === '' ? {} : JSON.parse(text)) as {
-      method?: string;
-      id?: unknown;
-      params?: { protocolVersion?: string };
-    };
-    seen.push({ method, authorization: request.headers.authorization });
-    const reply = (result: unknown) =>
-      response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end(JSON.stringify({ jsonrpc: '2.0', id, result }));
-    if (method === 'initialize')
-      reply({
-        protocolVersion: params?.protocolVersion ?? '2025-06-18',
-        capabilities: { tools: {} },
-        serverInfo: { name: 'raw', version: '1' },
-      });
-    else if (method === 'tools/list')
-      reply({ tools: [{ name: 'echo', description: 'echo', inputSchema: { type: 'object' } }] });
-    else if (method === 'tools/call') onCall(request, response, method, id);
-    else if (id === undefined) response.writeHead(request.method === 'POST' ? 202 : 405).end();
-    else
-      response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32601, message: 'no such method' } }));
-  });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`,
-    seen,
-    calls: () => seen.filter(({ method }) => method === 'tools/call').length,
-    close: () => {
-      http.closeAllConnections();
-      return new Promise((resolve) => http.close(resolve));
-    },
-  };
-}
 
 describe('tool servers that misbehave', () => {
   let chain: Chain;

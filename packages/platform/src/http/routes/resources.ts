@@ -7,9 +7,12 @@ import {
   type Kind,
   kindNames,
   kinds,
+  namespaceOrDefault,
   type ParsedDocuments,
   pathText,
+  placeOf,
   type Resource,
+  type ResourceOf,
   readDocuments,
   resourceList,
   resourceView,
@@ -43,7 +46,7 @@ export interface ResourcePorts {
 
 /** What a document that was just written is called. */
 const addressOf = (kind: Kind, { namespace, name }: { namespace?: string; name: string }) =>
-  kinds[kind].namespaced ? `${namespace ?? 'default'}.${name}` : name;
+  kinds[kind].namespaced ? `${namespaceOrDefault({ namespace })}.${name}` : name;
 
 /** Many documents are read one by one, and others are let in between. */
 async function documentsOf(given: string | readonly unknown[], file: string): Promise<ParsedDocuments> {
@@ -231,7 +234,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     const { name, namespace } = placed.input.metadata;
     if (
       name !== found.metadata.name ||
-      (kinds[kind].namespaced && (namespace ?? 'default') !== (found.metadata.namespace ?? 'default'))
+      (kinds[kind].namespaced && namespaceOrDefault({ namespace }) !== namespaceOrDefault(found.metadata))
     )
       throw new HttpProblem(
         'invalid_request',
@@ -272,44 +275,42 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
   const approve = route<z.infer<typeof approveTools>, Record<string, never>, StoredResource>({
     method: 'POST',
     path: '/mcp-servers/:name/actions/approve-tools',
-    summary: 'Approves tools that appeared or changed at a tool server; all of them when none is named',
+    summary: 'Approves tools that appeared or changed at a tool server, each by the name and hash that were seen',
     budget: 'applies',
     body: approveTools,
     responses: { 200: resourceView },
     authorize: about('write', 'RemoteMCPServer'),
     async handle({ caller, body, found, requestId }) {
-      const known = found.kind === 'RemoteMCPServer' ? (found.status.tools ?? []) : [];
-      const stray = body.tools?.find((name) => !known.some((tool) => tool.name === name));
-      if (stray !== undefined)
-        throw new HttpProblem('invalid_request', `${found.metadata.name} has not been found to offer ${stray}`);
-      await o.audit.append({
+      const { kind, metadata } = found;
+      if (found.kind !== 'RemoteMCPServer') throw notFound();
+      unchanged(found, body.tools);
+      const wanted = new Set(body.tools.map(({ name, hash }) => `${name} ${hash}`));
+      const line = {
         type: 'approval',
-        phase: 'single',
         principal: refOf(caller.principal),
         requestId,
-        target: {
-          kind: found.kind,
-          uid: found.metadata.uid,
-          name: found.metadata.name,
-          namespace: found.metadata.namespace ?? 'default',
-        },
-        data: {
-          tools: known
-            .filter((tool) => body.tools?.includes(tool.name) ?? true)
-            .map((tool) => `${tool.name} ${tool.hash}`),
-        },
-      });
-      await registry.updateStatus<'RemoteMCPServer'>(found.metadata.uid, (status) => ({
-        ...status,
-        // Only what the approver saw: a tool that changed meanwhile has another hash.
-        tools: (status.tools ?? []).map((tool) =>
-          (body.tools?.includes(tool.name) ?? true) &&
-          known.some((seen) => seen.name === tool.name && seen.hash === tool.hash)
-            ? { ...tool, approved: true }
-            : tool,
-        ),
-      }));
-      await o.tools.discover(found.metadata.uid);
+        ref: crypto.randomUUID(),
+        target: { kind, uid: metadata.uid, name: metadata.name, namespace: namespaceOrDefault(metadata) },
+        data: { tools: [...wanted] },
+      } as const;
+      await o.audit.append({ ...line, phase: 'intent' });
+      let outcome = 'refused';
+      try {
+        await registry.updateStatus<'RemoteMCPServer'>(metadata.uid, (status, now) => {
+          // Asked again of what is written over: it may have changed since it was read.
+          unchanged(now, body.tools);
+          const tools = status.tools ?? [];
+          const approved = tools.map((tool) => ({
+            ...tool,
+            approved: tool.approved || wanted.has(`${tool.name} ${tool.hash}`),
+          }));
+          return { ...status, tools: approved };
+        });
+        outcome = 'ok';
+      } finally {
+        await o.audit.append({ ...line, phase: 'outcome', outcome });
+      }
+      await o.tools.discover(metadata.uid);
       return control.view(current(found));
     },
   });
@@ -357,7 +358,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
               kind: 'Secret',
               uid: found.metadata.uid,
               name: found.metadata.name,
-              namespace: found.metadata.namespace ?? 'default',
+              namespace: namespaceOrDefault(found.metadata),
             },
             outcome: 'rotated',
             data: { fields: Object.keys(body.data) },
@@ -388,4 +389,25 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
   });
 
   return [apply, confirmGrant, approve, discover, secretValues, ...kindNames.flatMap(routesOf)];
+}
+
+/** What the approver saw is what is there, at the place where it was found. */
+function unchanged(
+  { metadata, spec, status }: ResourceOf<'RemoteMCPServer'>,
+  seen: z.infer<typeof approveTools>['tools'],
+): void {
+  if (status.approvedFor !== placeOf(spec))
+    throw new HttpProblem(
+      'tool_changed',
+      `the address or auth of ${metadata.name} has changed, and its tools could not be listed there yet`,
+    );
+  for (const { name, hash } of seen) {
+    const known = status.tools?.find((tool) => tool.name === name);
+    if (!known) throw new HttpProblem('invalid_request', `${metadata.name} has not been found to offer ${name}`);
+    if (known.hash !== hash)
+      throw new HttpProblem(
+        'tool_changed',
+        `${name} of ${metadata.name} has changed since it was looked at: look again`,
+      );
+  }
 }

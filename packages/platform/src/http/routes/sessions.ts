@@ -2,6 +2,7 @@ import type { Action } from '@onbehalf/access';
 import {
   createSession,
   eventPage,
+  identityOf,
   postMessage,
   type SessionEvent,
   type SessionView,
@@ -17,7 +18,7 @@ import type { Audit } from '../../audit/index.ts';
 import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import { authorizeFor } from '../../policy/index.ts';
-import { identityOf, type Runtime } from '../../runtime/index.ts';
+import type { Runtime } from '../../runtime/index.ts';
 import type { Registry, Stored } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import type { Authenticator } from '../authenticate.ts';

@@ -1,7 +1,6 @@
-import { exchangeTrial, trialQuery } from '@onbehalf/resources';
+import { DEFAULT_NAMESPACE, exchangeTrial, identityOf, namespaceOrDefault, trialQuery } from '@onbehalf/resources';
 import type { z } from 'zod';
 import { type BoundTool, type Policy, resolveTools } from '../../policy/index.ts';
-import { identityOf } from '../../runtime/index.ts';
 import type { Registry, Stored } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import { findAgent } from '../find-agent.ts';
@@ -22,9 +21,9 @@ interface Trial {
 /** The agent's binding of the server that the address names. */
 function bindingOf({ registry, policy }: TrialPorts, agent: Stored<'Agent'>, address: string): BoundTool | undefined {
   const [first = '', second] = address.split('.');
-  const [namespace, name] = second === undefined ? ['default', first] : [first, second];
+  const [namespace, name] = second === undefined ? [DEFAULT_NAMESPACE, first] : [first, second];
   return resolveTools(agent, registry, policy.writerMayUse).find(
-    ({ server }) => server?.metadata.name === name && (server.metadata.namespace ?? 'default') === namespace,
+    ({ server }) => server?.metadata.name === name && namespaceOrDefault(server.metadata) === namespace,
   );
 }
 

@@ -1,20 +1,20 @@
+import type { AgentIdentity } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { JWTPayload } from 'jose';
 import type { UsedAssertion } from '../../people/index.ts';
 import type { Registry } from '../../store/index.ts';
 import type { SigningKeys } from '../keys.ts';
-import type { AgentName } from '../types.ts';
 import type { TokenClient } from './client-auth.ts';
 import { type Check, pass, TokenError } from './errors.ts';
 
 /** Seconds that a token that names an agent lives at most. */
 export const AGENT_TOKEN_LIFE = 60;
 
-export const agentSubject = ({ namespace, name }: Pick<AgentName, 'namespace' | 'name'>) =>
+export const agentSubject = ({ namespace, name }: Pick<AgentIdentity, 'namespace' | 'name'>) =>
   `agent:${namespace}/${name}`;
 
 /** The agent of that subject, if it is there and switched on. */
-export function agentOf(registry: Registry, subject: unknown): AgentName | undefined {
+export function agentOf(registry: Registry, subject: unknown): AgentIdentity | undefined {
   const [, namespace, name] = /^agent:([a-z0-9-]+)\/([a-z0-9-]+)$/.exec(String(subject)) ?? [];
   if (namespace === undefined || name === undefined) return undefined;
   const agent = registry.get('Agent', namespace, name);
@@ -25,7 +25,7 @@ export function agentOf(registry: Registry, subject: unknown): AgentName | undef
 interface Facts {
   payload: JWTPayload;
   issuer: string;
-  agent: AgentName | undefined;
+  agent: AgentIdentity | undefined;
   client: TokenClient;
 }
 
@@ -69,7 +69,7 @@ export async function verifyAgentToken(
   typ: 'actor+jwt' | 'assertion+jwt',
   client: TokenClient,
   o: { issuer: string; keys: SigningKeys; registry: Registry },
-): Promise<{ agent: AgentName; used: UsedAssertion }> {
+): Promise<{ agent: AgentIdentity; used: UsedAssertion }> {
   const error = typ === 'actor+jwt' ? 'invalid_request' : 'invalid_grant';
   const payload = await o.keys.verify(SecretValue.of(token), typ).catch(() => {
     throw new TokenError(error, 'agent_token_valid', 'the token that names the agent is not valid');

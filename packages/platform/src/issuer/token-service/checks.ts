@@ -1,4 +1,4 @@
-import type { AgentName } from '../types.ts';
+import type { AgentIdentity } from '@onbehalf/resources';
 import type { TokenClient } from './client-auth.ts';
 import type { Check } from './errors.ts';
 import type { Form } from './form.ts';
@@ -46,12 +46,12 @@ export const EXCHANGE_FORM: readonly Check<{ form: Form; client: TokenClient }>[
 
 export interface ActorFacts {
   subject: Subject;
-  actor: AgentName;
+  actor: AgentIdentity;
   actorSubject: string;
   /** Of what would be issued. */
   act: Act;
   /** Agents that act already, as far as they are there and switched on. */
-  above: readonly (AgentName | undefined)[];
+  above: readonly (AgentIdentity | undefined)[];
 }
 
 /** RFC 8693 sections 4.1 and 4.4. */
@@ -149,8 +149,8 @@ export interface DelegationFacts {
   form: Form;
   issuer: string;
   act: Act;
-  child: AgentName | undefined;
-  actor: AgentName;
+  child: AgentIdentity | undefined;
+  actor: AgentIdentity;
   allowed: boolean;
 }
 

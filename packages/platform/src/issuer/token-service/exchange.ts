@@ -1,3 +1,4 @@
+import { identityOf } from '@onbehalf/resources';
 import type { PrincipalName } from '../../people/index.ts';
 import type { Registry } from '../../store/index.ts';
 import type { TargetQuestion } from '../types.ts';
@@ -94,9 +95,7 @@ export function askedTarget(
   };
 }
 
-export function serverOf({ server: { metadata } }: RegisteredTarget) {
-  return { uid: metadata.uid, namespace: metadata.namespace ?? 'default', name: metadata.name };
-}
+export const serverOf = ({ server }: RegisteredTarget) => identityOf(server);
 
 /** Two servers may register one value; each of these is allowed, and the order is always the same. */
 export function chosen(allowed: readonly RegisteredTarget[]): RegisteredTarget {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type AgentIdentity, identityOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { JWTPayload } from 'jose';
 import type { Audit, AuditTarget, Half } from '../../audit/index.ts';
@@ -6,7 +7,6 @@ import type { PrincipalName } from '../../people/index.ts';
 import { spend, type UsedAssertion, useOnce } from '../../people/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { SigningKeys } from '../keys.ts';
-import type { AgentName } from '../types.ts';
 import { orReplayed, type TokenError } from './errors.ts';
 import type { Act } from './subject.ts';
 import type { RegisteredTarget } from './targets.ts';
@@ -19,7 +19,7 @@ export interface Trail {
   grant: string;
   client?: string;
   principal?: PrincipalName & { sid?: string | undefined; jti?: string | undefined };
-  agent?: AgentName;
+  agent?: AgentIdentity;
   chain?: readonly { agent: string; uid: string }[];
   asked?: AuditTarget;
   target?: RegisteredTarget;
@@ -122,7 +122,7 @@ function entryOf({ principal, agent, chain, asked, target }: Trail): Omit<Half, 
 
 /** Which server it is, and who is answerable for its being a target. */
 function registration({ server, mode }: RegisteredTarget): AuditTarget {
-  const { uid, namespace = 'default', name } = server.metadata;
+  const { uid, namespace, name } = identityOf(server);
   return {
     kind: 'RemoteMCPServer',
     uid,
