@@ -308,7 +308,7 @@ test('X6 X7 X8 X10 a token service of somebody else’s that lies, redirects, er
   const hr = (name: string) => `apiVersion: onbehalf.dev/v1alpha1
 kind: RemoteMCPServer
 metadata: {name: hr}
-spec: {url: "${url}", auth: {mode: Exchange, tokenServiceRef: {name: ${name}}, resource: ["${world.hr.url}"], scopes: [hr.read, hr.write]}}
+spec: {url: "${url}", auth: {mode: Exchange, tokenServiceRef: {name: ${name}}, resource: ["${world.hr.url}"], scopes: [hr.read, hr.write], discovery: {mode: None}}}
 `;
   const ok = async (yaml: string) => {
     const { status, body } = await world.apply(yaml);
@@ -343,6 +343,9 @@ metadata: {name: fay}
 spec: {to: {principal: {issuer: "${service.issuer}", subject: fay}}, on: {kind: Agent, name: assistant}, verbs: [run]}
 ---
 ${hr('theirs')}`);
+    // Another token service: what was approved with the first one is listed, and approved, anew.
+    await world.admin('POST', '/mcp-servers/hr/actions/test');
+    await world.admin('POST', '/mcp-servers/hr/actions/test');
     const source = await service.user('fay', { claims: { aud: `${world.url}/api` } });
     const fay = (await source.current()).token.reveal();
     for (let tries = 0; tries < 100 && (await world.as(fay, 'GET', '/me')).status !== 200; tries++)
