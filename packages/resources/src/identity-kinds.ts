@@ -54,6 +54,8 @@ export const tokenServiceSpec = z
     wellKnownUri: credentialUrl.exactOptional(),
     profile: z.enum(exchangeProfiles, { error: ({ input }) => unknownProfile(input) }),
     endpoint: credentialUrl.exactOptional(),
+    /** Believe metadata that names endpoints or keys on another host than the issuer's. */
+    allowOtherHost: z.boolean().exactOptional(),
     client: client.exactOptional(),
     clientPerAgent: z.array(z.strictObject({ agent: reference, client })).exactOptional(),
     delegation: z.enum(['act', 'azp', 'none']).exactOptional(),

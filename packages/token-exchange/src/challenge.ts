@@ -1,3 +1,5 @@
+import { redact, type SecretValue } from '@onbehalf/secret-value';
+
 /** One challenge of `WWW-Authenticate` (RFC 9110 section 11.6.1). Names are in lower case. */
 export interface Challenge {
   /** Such as `bearer`. */
@@ -31,11 +33,16 @@ export function parseChallenges(header: string | null): readonly Challenge[] {
   return challenges;
 }
 
-/** The scopes of an RFC 6750 `insufficient_scope`; undefined where the answer is another. */
-export function missingScopes(response: Response): readonly string[] | undefined {
+/**
+ * The scopes of an RFC 6750 `insufficient_scope`; undefined where the answer is another. They are shown to people, so the
+ * token that was sent is not among them.
+ */
+export function missingScopes(response: Response, sent: SecretValue): readonly string[] | undefined {
   if (response.status !== 403) return undefined;
   const challenge = parseChallenges(response.headers.get('www-authenticate')).find(
     ({ scheme, parameters }) => scheme === 'bearer' && parameters.error === 'insufficient_scope',
   );
-  return challenge && (challenge.parameters.scope ?? '').split(' ').filter((scope) => scope !== '');
+  if (challenge === undefined) return undefined;
+  const scopes = (challenge.parameters.scope ?? '').split(' ').filter((scope) => scope !== '');
+  return scopes.slice(0, 50).map((scope) => redact(scope, [sent]).slice(0, 200));
 }

@@ -1,20 +1,71 @@
-import { objectOf } from './metadata.ts';
+import { untrusted } from './errors.ts';
+import { objectOf } from './json.ts';
 import type { ActClaim, TokenClaims } from './types.ts';
 
-/** The claims that decisions go by, each of the type that its RFC gives it; one of another type counts as absent. */
+const isString = (value: unknown) => typeof value === 'string';
+const isStrings = (value: unknown) => isString(value) || (Array.isArray(value) && value.every(isString));
+const isTime = (value: unknown) => Number.isFinite(value);
+const isStringsIn = (names: readonly string[]) => (value: unknown) => {
+  const object = objectOf(value);
+  return object !== undefined && names.every((name) => object[name] === undefined || isString(object[name]));
+};
+
+const MAX_ACTORS = 16;
+
+/** RFC 8693 section 4.1; it names who acts, or it is none. */
+function isActor(value: unknown, depth = 1): boolean {
+  const object = objectOf(value);
+  if (object === undefined || depth > MAX_ACTORS || !isString(object.sub)) return false;
+  return isStringsIn(['iss', 'agent_uid'])(object) && (object.act === undefined || isActor(object.act, depth + 1));
+}
+
+/** Of a text where a number belongs, each parser makes something else. */
+const TYPES = Object.entries<(value: unknown) => boolean>({
+  iss: isString,
+  sub: isString,
+  aud: isStrings,
+  exp: isTime,
+  nbf: isTime,
+  iat: isTime,
+  jti: isString,
+  azp: isString,
+  client_id: isString,
+  sid: isString,
+  scope: isStrings,
+  scp: isStrings,
+  act: (value) => isActor(value),
+  may_act: isStringsIn(['sub', 'iss']),
+  sub_id: isStringsIn(['format', 'iss', 'sub']),
+});
+
+/** `typ` in the payload of what is no access token (Keycloak writes it there). */
+const OTHER_KINDS: readonly unknown[] = ['id', 'refresh', 'offline', 'logout'];
+
+/**
+ * The claims that decisions go by. Throws `untrusted_response` where one is not of the type that its RFC gives it, or where
+ * they are those of an ID, refresh, logout or event token.
+ */
 export function readClaims(payload: Record<string, unknown>): TokenClaims {
+  for (const [name, hasType] of TYPES) {
+    if (payload[name] === undefined || hasType(payload[name])) continue;
+    throw untrusted(`the token service issued a token whose ${name} is of the wrong type`, { deviation: 'claims' });
+  }
+  // RFC 8417 section 2.2: `events` makes it an event.
+  if (payload.events !== undefined || OTHER_KINDS.includes(String(payload.typ).toLowerCase())) {
+    throw untrusted('the token service issued a token of another kind', { deviation: 'typ' });
+  }
   const subId = objectOf(payload.sub_id);
   const mayAct = objectOf(payload.may_act);
-  const act = readAct(payload.act);
-  const scope = readScope(payload.scope ?? payload.scp);
+  const act = objectOf(payload.act);
+  const scope = readScope(payload);
   return {
-    aud: readAudience(payload.aud),
+    aud: [payload.aud ?? []].flat() as string[],
     ...pick(payload, ['iss', 'sub', 'azp', 'client_id', 'sid', 'jti', 'tid', 'oid', 'uid', 'cid', 'appid'], 'string'),
     ...pick(payload, ['iat', 'nbf', 'exp'], 'number'),
     ...(scope === undefined ? {} : { scope }),
     ...(subId === undefined ? {} : { sub_id: pick(subId, ['format', 'iss', 'sub'], 'string') }),
     ...(mayAct === undefined ? {} : { may_act: pick(mayAct, ['sub', 'iss'], 'string') }),
-    ...(act === undefined ? {} : { act }),
+    ...(act === undefined ? {} : { act: readAct(act) }),
   };
 }
 
@@ -25,23 +76,20 @@ export function actorChain(act: ActClaim | undefined): readonly string[] {
   return chain;
 }
 
-function readAct(value: unknown, depth = 0): ActClaim | undefined {
-  const object = objectOf(value);
-  const sub = object?.sub;
-  if (object === undefined || typeof sub !== 'string' || depth > 16) return undefined;
-  const act = readAct(object.act, depth + 1);
-  return { sub, ...pick(object, ['iss', 'agent_uid'], 'string'), ...(act === undefined ? {} : { act }) };
+function readAct(object: Record<string, unknown>): ActClaim {
+  const act = objectOf(object.act);
+  return {
+    sub: String(object.sub),
+    ...pick(object, ['iss', 'agent_uid'], 'string'),
+    ...(act === undefined ? {} : { act: readAct(act) }),
+  };
 }
 
-/** A string or an array of strings; anything else names nobody. */
-function readAudience(value: unknown): readonly string[] {
-  const list: unknown[] = Array.isArray(value) ? value : [value];
-  return list.every((item): item is string => typeof item === 'string') ? list : [];
-}
-
-function readScope(value: unknown): string | undefined {
-  if (typeof value === 'string') return value;
-  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value.join(' ') : undefined;
+/** `scope` (RFC 8693 section 4.2) and `scp` together: a tool server may read either. */
+function readScope({ scope, scp }: Record<string, unknown>): string | undefined {
+  if (scope === undefined && scp === undefined) return undefined;
+  const words = [scope ?? [], scp ?? []].flat().flatMap((text) => String(text).split(' '));
+  return [...new Set(words.filter((word) => word !== ''))].join(' ');
 }
 
 type Kinds = { string: string; number: number };

@@ -23,6 +23,7 @@ const SERVICE = {
   endpoint: 0,
   jwksUri: 0,
   revocationEndpoint: 0,
+  allowOtherHost: 0,
   profile: 0,
   client: 0,
   clientPerAgent: 0,

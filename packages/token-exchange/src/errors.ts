@@ -66,19 +66,19 @@ export class TokenExchangeError extends Error {
   /** Who can do something about it. */
   readonly actBy: (typeof ACT_BY)[TokenExchangeErrorCode];
   /** `claims` of `interaction_required`, to be passed on to the sign-in. */
-  readonly claimsChallenge: string | undefined;
+  declare readonly claimsChallenge: string | undefined;
   /** What the token service said (RFC 6749 section 5.2). */
-  readonly serviceError: ServiceError | undefined;
+  declare readonly serviceError: ServiceError | undefined;
   /** The name of the check that the answer failed. */
-  readonly deviation: string | undefined;
+  declare readonly deviation: string | undefined;
   /** Verified claims of an answer that was refused. */
-  readonly claims: TokenClaims | undefined;
+  declare readonly claims: TokenClaims | undefined;
   /** SHA-256 of a token that was refused, base64url. */
-  readonly hash: string | undefined;
+  declare readonly hash: string | undefined;
   /** Scopes that the tool server asked for. */
-  readonly scopes: readonly string[] | undefined;
+  declare readonly scopes: readonly string[] | undefined;
   /** Milliseconds after which another attempt makes sense. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter: number | undefined;
 
   /**
    * For sources, hooks and caches that refuse in the same words.
@@ -87,16 +87,11 @@ export class TokenExchangeError extends Error {
    * @param details the other fields
    */
   constructor(code: TokenExchangeErrorCode, message: string, details: TokenExchangeErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const { cause, ...known } = details;
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.actBy = ACT_BY[code];
-    this.claimsChallenge = details.claimsChallenge;
-    this.serviceError = details.serviceError;
-    this.deviation = details.deviation;
-    this.claims = details.claims;
-    this.hash = details.hash;
-    this.scopes = details.scopes;
-    this.retryAfter = details.retryAfter;
+    Object.assign(this, known);
   }
 }
 

@@ -22,6 +22,7 @@ import type {
   Delegation,
   DelegationRequest,
   ExchangedToken,
+  ExchangeKind,
   ExchangeOutcome,
   ExchangeStats,
   ForgetFilter,
@@ -99,7 +100,7 @@ const MARGIN = 15;
 /** Milliseconds for everything that one request takes. */
 const TOTAL = 10_000;
 
-/** What a call leaves out that stands for no person, has no actor and is not asked again. */
+/** What a call leaves out that stands for no person. */
 const NOBODY = {
   subject: undefined,
   subjectHash: undefined,
@@ -110,8 +111,6 @@ const NOBODY = {
   actorHash: undefined,
   session: undefined,
   delegate: undefined,
-  refresh: false,
-  rejected: undefined,
 } satisfies Partial<Call>;
 
 /**
@@ -192,15 +191,34 @@ class Exchange implements TokenExchange {
     if (problem !== undefined) throw misconfigured(problem);
   }
 
-  async token(request: TokenRequest): Promise<ExchangedToken> {
+  token(request: TokenRequest): Promise<ExchangedToken> {
+    return this.#forPerson('exchange', request, request.target, undefined, this.#forgotten.mark);
+  }
+
+  async delegationToken(request: DelegationRequest): Promise<ExchangedToken> {
     const mark = this.#forgotten.mark;
+    if (this.#negotiation.profile.delegationTokenType === undefined || this.delegation !== 'act') {
+      throw misconfigured('this token service cannot issue tokens for child agents');
+    }
+    const { issuer } = await waitFor(this.#endpoint.metadata(), request.signal);
+    const target = { audience: [issuer], resource: [], scopes: request.scopes ?? [] };
+    return this.#forPerson('delegation', request, target, request.delegate, mark);
+  }
+
+  async #forPerson(
+    kind: ExchangeKind,
+    request: Omit<TokenRequest, 'target'>,
+    target: Target,
+    delegate: string | undefined,
+    mark: number,
+  ): Promise<ExchangedToken> {
     const { subject: source, signal } = request;
     const subject = await source.current(signal);
     const actor = this.delegation === 'act' ? (request.actor ?? this.#options.actor) : undefined;
     const agent = request.agent ?? this.#options.agent;
     return this.#answer({
-      kind: 'exchange',
-      target: prepareTarget(request.target),
+      kind,
+      target: prepareTarget(target),
       client: this.#clientOf(agent),
       subject,
       subjectHash: subject.token.digest ?? (await subject.token.sha256()),
@@ -211,42 +229,11 @@ class Exchange implements TokenExchange {
       actorIdentity: actor?.identity,
       actorHash: actor?.fixedToken && (actor.fixedToken.digest ?? (await actor.fixedToken.sha256())),
       session: request.session,
-      delegate: undefined,
+      delegate,
       context: request.context,
       signal,
       refresh: request.refresh === true,
       rejected: request.rejected,
-      mark,
-    });
-  }
-
-  async delegationToken(request: DelegationRequest): Promise<ExchangedToken> {
-    const mark = this.#forgotten.mark;
-    const { subject: source, signal } = request;
-    if (this.#negotiation.profile.delegationTokenType === undefined || this.delegation !== 'act') {
-      throw misconfigured('this token service cannot issue tokens for child agents');
-    }
-    const subject = await source.current(signal);
-    const actor = request.actor ?? this.#options.actor;
-    const agent = request.agent ?? this.#options.agent;
-    const { issuer } = await waitFor(this.#endpoint.metadata(), signal);
-    return this.#answer({
-      ...NOBODY,
-      kind: 'delegation',
-      target: prepareTarget({ audience: [issuer], resource: [], scopes: request.scopes ?? [] }),
-      client: this.#clientOf(agent),
-      subject,
-      subjectHash: await subject.token.sha256(),
-      principal: source.principal,
-      loginSession: source.loginSession,
-      agent,
-      actor,
-      actorIdentity: actor?.identity,
-      actorHash: await actor?.fixedToken?.sha256(),
-      session: request.session,
-      delegate: request.delegate,
-      context: request.context,
-      signal,
       mark,
     });
   }

@@ -113,7 +113,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
         token = next;
         continue;
       }
-      const scopes = token && missingScopes(response);
+      const scopes = token && missingScopes(response, token.value);
       if (scopes === undefined) return response;
       await discard(response);
       if (wanted !== target || request.once) throw stillInsufficient(scopes);

@@ -1,8 +1,9 @@
 import type { SecretValue } from '@onbehalf/secret-value';
-import { createRemoteJWKSet, customFetch, errors, type RemoteJWKSet } from 'jose';
+import { base64url, createRemoteJWKSet, customFetch, errors, type RemoteJWKSet } from 'jose';
 import { readClaims } from './claims.ts';
 import type { ExchangeCrypto } from './crypto.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
+import { objectOf, parseStrict } from './json.ts';
 import { readText } from './transport.ts';
 import type { TokenClaims } from './types.ts';
 
@@ -21,7 +22,7 @@ const ALGORITHMS = [
   'RS512',
 ];
 
-export type Inspect = (token: SecretValue, jwksUri: string, typ: readonly string[] | undefined) => Promise<TokenClaims>;
+export type Inspect = (token: SecretValue, jwksUri: string, typ: readonly string[]) => Promise<TokenClaims>;
 
 /** Three parts mean a JWT, and one that does not verify is never treated as an opaque token instead. */
 export function isJwt(token: SecretValue): boolean {
@@ -49,12 +50,35 @@ export function createInspector(
       keys = new ServiceKeys(fetcher, jwksUri, timeout, monotonic, verify);
       sets.set(jwksUri, keys);
     }
-    const { payload, protectedHeader } = await keys.verify(token);
-    if (typ !== undefined && !typ.includes(String(protectedHeader.typ).toLowerCase())) {
+    const { payload, header } = await keys.verify(token);
+    if (!typ.includes(mediaType(header.typ))) {
       throw untrusted('the token service issued a token of another kind', { deviation: 'typ' });
     }
     return readClaims(payload);
   };
+}
+
+/** RFC 7515 section 4.1.9: `application/` is left out, and media types know no case. Empty where there is none. */
+function mediaType(typ: unknown): string {
+  return String(typ ?? '')
+    .toLowerCase()
+    .replace(/^application\//, '');
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** RFC 8725 section 2.4: of two members of one name, the tool server may go by the other one. */
+function readObject(bytes: Uint8Array): Record<string, unknown> {
+  let value: Record<string, unknown> | undefined;
+  try {
+    value = objectOf(parseStrict(utf8.decode(bytes)));
+  } catch {
+    // refused below
+  }
+  if (value !== undefined) return value;
+  throw untrusted('the token service issued a token that is not two JSON objects with distinct names', {
+    deviation: 'json',
+  });
 }
 
 class ServiceKeys {
@@ -80,11 +104,14 @@ class ServiceKeys {
   }
 
   async verify(token: SecretValue) {
+    const payload = await this.#verified(token);
+    const [header = ''] = token.reveal().split('.', 1);
+    return { payload: readObject(payload), header: readObject(base64url.decode(header)) };
+  }
+
+  async #verified(token: SecretValue): Promise<Uint8Array> {
     try {
-      const verified = await this.#signed(token);
-      const payload: unknown = JSON.parse(new TextDecoder().decode(verified.payload));
-      if (typeof payload !== 'object' || payload === null) throw new TypeError('not an object');
-      return { payload: payload as Record<string, unknown>, protectedHeader: verified.protectedHeader };
+      return (await this.#signed(token)).payload;
     } catch (error) {
       if (error instanceof KeysUnreachable || error instanceof errors.JWKSTimeout) {
         throw new TokenExchangeError('sts_unavailable', 'the keys of the token service cannot be fetched');

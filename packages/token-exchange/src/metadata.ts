@@ -1,4 +1,5 @@
 import { misconfigured, untrusted } from './errors.ts';
+import { objectOf } from './json.ts';
 import { quote } from './target.ts';
 import { type Answer, secureUrl } from './transport.ts';
 import type { TokenServiceConfig } from './types.ts';
@@ -54,14 +55,15 @@ export async function discover(
     if (!issuers.includes(issuer)) {
       throw untrusted(`the metadata at ${quote(uri)} is of another issuer, ${quote(issuer)}`, { deviation: 'issuer' });
     }
-    const tokenEndpoint = service.endpoint ?? endpointOf(document, 'token_endpoint');
+    const endpointOf = (name: string) => readEndpoint(document, name, issuer, service.allowOtherHost === true);
+    const tokenEndpoint = service.endpoint ?? endpointOf('token_endpoint');
     if (tokenEndpoint === undefined) throw untrusted('the metadata names no token endpoint', { deviation: 'metadata' });
     return {
       issuer,
       tokenEndpoint,
-      jwksUri: service.jwksUri ?? endpointOf(document, 'jwks_uri'),
-      introspectionEndpoint: endpointOf(document, 'introspection_endpoint'),
-      revocationEndpoint: service.revocationEndpoint ?? endpointOf(document, 'revocation_endpoint'),
+      jwksUri: service.jwksUri ?? endpointOf('jwks_uri'),
+      introspectionEndpoint: endpointOf('introspection_endpoint'),
+      revocationEndpoint: service.revocationEndpoint ?? endpointOf('revocation_endpoint'),
     };
   }
   const configured = configuredMetadata(service);
@@ -76,15 +78,22 @@ export function configuredMetadata(service: TokenServiceConfig): ServiceMetadata
   return { issuer, tokenEndpoint, jwksUri, introspectionEndpoint: undefined, revocationEndpoint };
 }
 
-function endpointOf(document: Record<string, unknown>, name: string): string | undefined {
+/**
+ * People's tokens and the client's credential are sent to these addresses, or keys are believed that come from there: one
+ * on another host than the issuer's takes the administrator's word.
+ */
+function readEndpoint(
+  document: Record<string, unknown>,
+  name: string,
+  issuer: string,
+  allowOtherHost: boolean,
+): string | undefined {
   const value = document[name];
   if (typeof value !== 'string') return undefined;
-  secureUrl(value, `the ${name} in the metadata`);
-  return value;
-}
-
-export function objectOf(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
+  const { host } = secureUrl(value, `the ${name} in the metadata`);
+  const own = new URL(issuer).host;
+  if (host === own || allowOtherHost) return value;
+  throw misconfigured(
+    `the ${name} in the metadata is on ${quote(host)}, not on the issuer's own host ${quote(own)}: if that is right, set allowOtherHost`,
+  );
 }

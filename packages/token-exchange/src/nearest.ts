@@ -1,10 +1,7 @@
 /** Which name was meant, where one is near, and which there are. */
 export function hint(word: string, names: readonly string[]): string {
-  const near = names
-    .map((name) => ({ name, distance: distance(word.toLowerCase(), name.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  const close = near !== undefined && near.distance <= Math.max(2, word.length / 3);
-  return `${close ? `did you mean ${JSON.stringify(near.name)}? ` : ''}Known are ${names.join(', ')}`;
+  const near = word.length > 64 ? undefined : names.find((name) => alike(word, name));
+  return `${near === undefined ? '' : `did you mean ${JSON.stringify(near)}? `}Known are ${names.join(', ')}`;
 }
 
 export function unknownKeys(
@@ -13,19 +10,14 @@ export function unknownKeys(
 ): readonly { readonly name: string; readonly message: string }[] {
   return Object.keys(value)
     .filter((name) => !known.includes(name))
-    .map((name) => ({ name, message: `there is no such field: ${hint(name, known)}` }));
+    .map((name) => ({ name: name.slice(0, 64), message: `there is no such field: ${hint(name, known)}` }));
 }
 
-/** Levenshtein, with one row. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= a.length && i <= 64; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+/** More than half of their pairs of letters are the same. */
+function alike(a: string, b: string): boolean {
+  const [one, other] = [pairsOf(a), pairsOf(b)];
+  const shared = one.filter((pair) => other.includes(pair)).length;
+  return shared * 2 > Math.max(one.length, other.length);
 }
+
+const pairsOf = (word: string) => [...word.toLowerCase()].map((letter, at, all) => letter + (all[at + 1] ?? ''));

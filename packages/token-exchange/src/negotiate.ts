@@ -4,7 +4,7 @@ import type { ExchangeCrypto } from './crypto.ts';
 import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { type Inspect, isJwt } from './inspect.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
-import { type GrantedToken, parseGrant } from './response.ts';
+import type { GrantedToken } from './response.ts';
 import { quote } from './target.ts';
 import type { TokenServiceEndpoint } from './token-service.ts';
 import type {
@@ -63,8 +63,7 @@ export async function negotiate(
     );
   }
   const { fields, workloadSubject } = await formOf(n, call, issuer, signal);
-  const answer = await n.endpoint.grant(fields, call.client, call.kind, signal, forgotten);
-  const grant = parseGrant(answer, n.profile, call.kind);
+  const grant = await n.endpoint.grant(fields, call.client, call.kind, signal, forgotten);
   issued(grant);
   forgotten.throwIfAborted();
   const { claims, verification } = await lookInto(n, call, grant, jwksUri, signal);

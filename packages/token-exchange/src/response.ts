@@ -1,6 +1,6 @@
-import { redact, SecretValue } from '@onbehalf/secret-value';
+import { SecretValue } from '@onbehalf/secret-value';
 import { TokenExchangeError, untrusted } from './errors.ts';
-import { objectOf } from './metadata.ts';
+import { objectOf } from './json.ts';
 import type { Profile } from './profiles/profile.ts';
 import { ACCESS_TOKEN, JWT } from './profiles/rfc8693.ts';
 import type { Answer } from './transport.ts';
@@ -14,13 +14,27 @@ export interface GrantedToken {
   readonly scope: string | undefined;
 }
 
-/** RFC 8693 section 2.2.1. Refresh and ID tokens in the answer are not even read. */
-export function parseGrant(answer: Answer, profile: Profile, kind: ExchangeKind): GrantedToken {
+/** `b64token` of RFC 6750 section 2.1. */
+const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/**
+ * RFC 8693 section 2.2.1. Refresh and ID tokens in the answer are not even read. `sent` is what went there: handed back,
+ * it would reach a tool server as the exchanged token.
+ */
+export function parseGrant(
+  answer: Answer,
+  profile: Profile,
+  kind: ExchangeKind,
+  sent: readonly SecretValue[],
+): GrantedToken {
   const body = answer.status === 200 ? objectOf(answer.json) : undefined;
   if (body === undefined) throw untrusted('the answer is not a JSON object', { deviation: 'format' });
   const { access_token, issued_token_type, token_type, expires_in, scope } = body;
-  if (typeof access_token !== 'string' || access_token === '' || !/^[\x21-\x7e]+$/.test(access_token)) {
+  if (typeof access_token !== 'string' || !BEARER_TOKEN.test(access_token)) {
     throw untrusted('the answer holds no access_token', { deviation: 'access_token' });
+  }
+  if (sent.some((secret) => isHandedBack(access_token, secret.reveal()))) {
+    throw untrusted('the answer hands back a token that was sent', { deviation: 'handed_back' });
   }
   if (typeof token_type !== 'string' || token_type.toLowerCase() !== 'bearer') {
     throw untrusted('the answer is not a bearer token', { deviation: 'token_type' });
@@ -35,6 +49,10 @@ export function parseGrant(answer: Answer, profile: Profile, kind: ExchangeKind)
     scope: typeof scope === 'string' ? scope : undefined,
   };
 }
+
+/** Or a padded copy. A short secret may be in there by chance. */
+const isHandedBack = (token: string, sent: string): boolean =>
+  token === sent || (sent.length >= 16 && token.includes(sent));
 
 /** Client credentials and assertions answer by RFC 6749, which has no `issued_token_type`. */
 function issuedType(value: unknown, profile: Profile, kind: ExchangeKind): string {
@@ -57,27 +75,42 @@ export function refusal(
   sent: readonly SecretValue[],
 ): TokenExchangeError {
   const body = objectOf(answer.json);
-  const error = textOf(body?.error, /^[\x20-\x7e]{1,100}$/);
-  const serviceError: ServiceError = { status: answer.status, error, description: describe(body, sent) };
+  const error = readText(body?.error, sent, 100);
+  const serviceError: ServiceError = {
+    status: answer.status,
+    error,
+    description: readText(body?.error_description, sent, 300),
+  };
   const code = profile.codeOf({ kind, ...serviceError });
   const what = error === undefined ? `status ${answer.status}` : error;
   const claims = body?.claims;
+  // It is passed on whole, or not at all.
+  const challenge = typeof claims === 'string' && withoutSecrets(claims, sent) === claims ? claims : undefined;
   return new TokenExchangeError(code, `the token service refused: ${what}`, {
     serviceError,
-    claimsChallenge: code === 'interaction_required' && typeof claims === 'string' ? claims : undefined,
+    claimsChallenge: code === 'interaction_required' ? challenge : undefined,
     retryAfter: answer.retryAfter,
   });
 }
 
-function describe(body: Record<string, unknown> | undefined, sent: readonly SecretValue[]): string | undefined {
-  const text = body?.error_description;
-  if (typeof text !== 'string') return undefined;
-  return redact(text.slice(0, 20_000), sent)
-    .replace(/eyJ[\w-]*(\.[\w-]*)*/g, '[token]')
+/** A member of an error answer, printable, cut, and without what was sent. */
+function readText(value: unknown, sent: readonly SecretValue[], length: number): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const text = withoutSecrets(value, sent)
     .replace(/[^\x20-\x7e]+/g, ' ')
-    .slice(0, 300);
+    .slice(0, length);
+  return text === '' ? undefined : text;
 }
 
-function textOf(value: unknown, pattern: RegExp): string | undefined {
-  return typeof value === 'string' && pattern.test(value) ? value : undefined;
+/** Whole, cut off behind its first characters, or percent-encoded; and what looks like a JWT, whoever's it is. */
+function withoutSecrets(text: string, sent: readonly SecretValue[]): string {
+  let clean = text;
+  for (const secret of sent) {
+    const head = secret.reveal().slice(0, 16);
+    for (const form of new Set([head, encodeURIComponent(head)])) {
+      const [before = '', ...after] = clean.split(form);
+      clean = [before, ...after.map((rest) => rest.replace(/^[\w\-.~+/=%]*/, ''))].join('[secret]');
+    }
+  }
+  return clean.replace(/eyJ[\w-]*(\.[\w-]*)*/g, '[token]');
 }

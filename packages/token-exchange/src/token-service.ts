@@ -4,9 +4,10 @@ import { Breaker } from './breaker.ts';
 import { readClaims } from './claims.ts';
 import { authenticateClient } from './client-auth.ts';
 import { TokenExchangeError, untrusted } from './errors.ts';
-import { configuredMetadata, discover, objectOf, type ServiceMetadata } from './metadata.ts';
+import { objectOf } from './json.ts';
+import { configuredMetadata, discover, type ServiceMetadata } from './metadata.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
-import { refusal } from './response.ts';
+import { type GrantedToken, parseGrant, refusal } from './response.ts';
 import { type Answer, send, type Transport } from './transport.ts';
 import type { ClientConfig, ExchangeKind, TokenClaims, TokenServiceConfig } from './types.ts';
 
@@ -81,14 +82,14 @@ export class TokenServiceEndpoint {
     return value;
   }
 
-  /** A 200 answer of the token endpoint, or a `TokenExchangeError`. */
+  /** What the token endpoint issues, not yet looked into, or a `TokenExchangeError`. */
   async grant(
     fields: readonly FormField[],
     client: ClientConfig,
     kind: ExchangeKind,
     signal: AbortSignal,
     forgotten: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<GrantedToken> {
     const { issuer, tokenEndpoint } = await this.metadata();
     const sent = fields.flatMap(([, value]) => (value instanceof SecretValue ? [value] : []));
     this.#budget.earn();
@@ -100,7 +101,7 @@ export class TokenServiceEndpoint {
       return send(this.#transport, tokenEndpoint, init, signal);
     }, signal);
     if (answer.status !== 200) throw refusal(answer, this.#profile, kind, sent);
-    return answer;
+    return parseGrant(answer, this.#profile, kind, sent);
   }
 
   /** RFC 7662. */

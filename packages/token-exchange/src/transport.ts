@@ -1,10 +1,11 @@
 import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
+import { parseStrict } from './json.ts';
 
 export const MAX_ANSWER_BYTES = 64 * 1024;
 
 export interface Answer {
   readonly status: number;
-  /** Undefined where the answer is not JSON. */
+  /** Undefined where the answer is not JSON, or names a member twice. */
   readonly json: unknown;
   /** Milliseconds. */
   readonly retryAfter: number | undefined;
@@ -66,7 +67,8 @@ export async function send(transport: Transport, url: string, init: RequestInit,
 
 export async function readText(response: Response): Promise<string> {
   if (response.body === null) return '';
-  const chunks: Uint8Array[] = [];
+  const decoder = new TextDecoder();
+  let text = '';
   let size = 0;
   const reader = response.body.getReader();
   for (;;) {
@@ -77,21 +79,15 @@ export async function readText(response: Response): Promise<string> {
       await reader.cancel().catch(() => {});
       throw untrusted(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, { deviation: 'size' });
     }
-    chunks.push(value);
+    text += decoder.decode(value, { stream: true });
   }
-  const bytes = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return new TextDecoder().decode(bytes);
+  return text + decoder.decode();
 }
 
 function parseJson(contentType: string | null, text: string): unknown {
   if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? '')) return undefined;
   try {
-    return JSON.parse(text);
+    return parseStrict(text);
   } catch {
     return undefined;
   }

@@ -162,6 +162,11 @@ export interface TokenServiceConfig {
   readonly jwksUri?: string;
   /** Overrides the `revocation_endpoint` of the metadata (RFC 7009). */
   readonly revocationEndpoint?: string;
+  /**
+   * Believe metadata that names endpoints or keys on another host than the issuer's. Default false. Addresses that are
+   * given here need no such word.
+   */
+  readonly allowOtherHost?: boolean;
   /** Its dialect; nothing is guessed. */
   readonly profile: ProfileName;
   /** Who asks, where no client of the agent does. */

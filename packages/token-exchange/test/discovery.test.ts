@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createTokenExchange, type TokenServiceConfig } from '@onbehalf/token-exchange';
+import { createTokenExchange, TokenExchangeError, type TokenServiceConfig } from '@onbehalf/token-exchange';
 import { issuersOf, wellKnownUris } from '../src/metadata.ts';
 import { client, orders, refusedAs, setup } from './setup.ts';
 
@@ -57,6 +57,57 @@ test('the issuer in the metadata must be the one that was asked for, letter for 
     await assert.rejects(token, refusedAs('untrusted_response', 'issuer'));
   }
   assert.equal(s.service.counts.token, 0);
+});
+
+for (const name of ['token_endpoint', 'jwks_uri', 'introspection_endpoint', 'revocation_endpoint']) {
+  test(`X16 a ${name} on another host than the issuer's is not believed unless allowOtherHost says so`, async () => {
+    await using s = await setup();
+    const { port } = new URL(s.service.issuer);
+    for (const host of [`localhost:${port}`, `127.0.0.2:${port}`, '127.0.0.1:1', `127.0.0.1.nip.example:${port}`]) {
+      const scheme = host.includes('nip') ? 'https' : 'http';
+      await using elsewhere = await setup({ metadata: { [name]: `${scheme}://${host}/x` } });
+      const subject = await elsewhere.service.user('alice');
+      await assert.rejects(elsewhere.exchange().token({ subject, target: orders }), (error) => {
+        assert.ok(error instanceof TokenExchangeError);
+        assert.equal(error.code, 'invalid_request_configuration');
+        assert.match(error.message, new RegExp(`${name}.*allowOtherHost`));
+        return true;
+      });
+      assert.equal(elsewhere.service.counts.token, 0);
+    }
+    assert.equal(s.service.counts.elsewhere, 0);
+  });
+}
+
+test('with allowOtherHost, metadata may name the same service by another host; what is configured needs no such word', async () => {
+  await using s = await setup();
+  const { port } = new URL(s.service.issuer);
+  const metadata = { token_endpoint: `http://localhost:${port}/token`, jwks_uri: `http://localhost:${port}/jwks` };
+  const { issuer } = s.service;
+  const at: typeof fetch = (url, init) => fetch(String(url).replace('//localhost:', '//127.0.0.1:'), init);
+  const canned: typeof fetch = (url, init) =>
+    String(url).includes('.well-known') ? Promise.resolve(Response.json({ issuer, ...metadata })) : at(url, init);
+  const subject = await s.service.user('alice');
+  for (const config of [{ allowOtherHost: true }, { endpoint: metadata.token_endpoint, jwksUri: metadata.jwks_uri }]) {
+    const token = await s.exchange(config, { fetch: canned }).token({ subject, target: orders });
+    assert.equal(token.claims?.sub, 'alice');
+  }
+  await assert.rejects(
+    s.exchange({ endpoint: metadata.token_endpoint }, { fetch: canned }).token({ subject, target: orders }),
+    refusedAs('invalid_request_configuration'),
+  );
+});
+
+test('metadata that names a member twice is no metadata', async () => {
+  await using s = await setup();
+  const { issuer, endpoint, jwksUri } = s.service;
+  const text = `{"issuer":"${issuer}","token_endpoint":"${endpoint}","token_endpoint":"${endpoint}","jwks_uri":"${jwksUri}"}`;
+  const canned: typeof fetch = async (url, init) =>
+    String(url).includes('.well-known')
+      ? new Response(text, { headers: { 'content-type': 'application/json' } })
+      : fetch(url, init);
+  const asked = s.exchange({}, { fetch: canned }).token({ subject: await s.service.user('alice'), target: orders });
+  await assert.rejects(asked, refusedAs('untrusted_response', 'metadata'));
 });
 
 test('a configured endpoint and key set are used as they are', async () => {

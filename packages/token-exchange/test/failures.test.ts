@@ -186,6 +186,11 @@ test('nothing that is thrown or heard shows a token, a secret or an assertion', 
     'html',
     'huge',
     { error: 'invalid_request', description: `${canary} ${token.reveal()}` },
+    { error: canary, description: 'in the code' },
+    { error: `bad ${token.reveal()}` },
+    { error: token.reveal().slice(0, 90) },
+    { error: 'interaction_required', claims: `{"id_token":{"${canary}":null}}` },
+    { error: 'interaction_required', claims: `{"id_token":{"x":"${token.reveal()}"}}` },
   ] as const) {
     s.service.always(anomaly);
     const error: unknown = await exchange.token({ subject, target: orders }).catch((thrown: unknown) => thrown);
@@ -196,6 +201,28 @@ test('nothing that is thrown or heard shows a token, a secret or an assertion', 
   for (const text of seen) {
     assert.ok(!text.includes(canary), text);
     assert.ok(!text.includes(token.reveal().slice(0, 40)), text);
+  }
+});
+
+test('an opaque token is scrubbed from code and description alike: whole, cut off, and percent-encoded', async () => {
+  await using s = await setup();
+  const alice = await s.service.user('alice');
+  const token = 'Zm9v+YmFy/opaque~subject.of-alice==';
+  const subject = {
+    ...alice,
+    current: async () => ({ ...(await alice.current()), token: SecretValue.of(token) }),
+  };
+  for (const echo of [token, token.slice(0, 20), encodeURIComponent(token), `Bearer ${token}`, `${token},${token}`]) {
+    s.service.next({ error: `no ${echo}`, description: `the token ${echo} is not known` });
+    const error: unknown = await s
+      .exchange()
+      .token({ subject, target: orders })
+      .catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof TokenExchangeError);
+    const text = inspect(error, { depth: 9 }) + inspect(s.outcomes, { depth: 9 });
+    assert.ok(!/Zm9v|opaque~subject|of-alice/.test(text), text);
+    assert.match(error.serviceError?.error ?? '', /^no .*\[secret\]/);
+    assert.match(error.serviceError?.description ?? '', /^the token .*\[secret\].* is not known$/);
   }
 });
 

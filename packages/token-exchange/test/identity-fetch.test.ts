@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createIdentityFetch, type Target, type TokenExchange } from '@onbehalf/token-exchange';
+import { inspect } from 'node:util';
+import { createIdentityFetch, type Target, type TokenExchange, TokenExchangeError } from '@onbehalf/token-exchange';
 import { assistant, refusedAs, type Setup, setup } from './setup.ts';
 import { startToolServer, type ToolServer, unauthorized } from './tool-server.ts';
 
@@ -275,6 +276,20 @@ test('T3 a challenge for orders.admin: no step-up beyond what is declared', asyn
   };
   await assert.rejects(fetcher(tools.url, rpc('tools/call')), refusedAs('insufficient_scope'));
   assert.equal(s.service.counts.token, 2);
+});
+
+test('T2 a tool server that asks for our token as a scope does not find it in the error', async () => {
+  await using s = await setup();
+  await using tools = await startToolServer(s.service);
+  const fetcher = await identityFetch(s, s.exchange(), targetOf(tools));
+  tools.intercept = ({ authorization = '' }, response) => {
+    const echo = authorization.slice('Bearer '.length);
+    response.writeHead(403, { 'www-authenticate': `Bearer error="insufficient_scope", scope="x${echo}"` }).end();
+  };
+  const error: unknown = await fetcher(tools.url, rpc('tools/call')).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof TokenExchangeError && error.code === 'insufficient_scope');
+  assert.deepEqual(error.scopes, ['x[secret]']);
+  assert.ok(!inspect(error, { depth: 9 }).includes('eyJ'));
 });
 
 test('other answers pass as they are', async () => {

@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { TokenExchangeError, type TokenServiceConfig } from '@onbehalf/token-exchange';
+import { SecretValue, TokenExchangeError, type TokenServiceConfig } from '@onbehalf/token-exchange';
 import type { Anomaly } from '@onbehalf/token-exchange/testing';
-import { manualClock, orders, refusedAs, setup } from './setup.ts';
+import { assistant, client, manualClock, orders, refusedAs, setup } from './setup.ts';
+
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 
 /** Each answer is wrong in one way; the middle column is the check that must notice. */
 const WRONG: readonly (readonly [Anomaly, deviation: string, Partial<TokenServiceConfig>?])[] = [
   ['wrong_audience', 'audience'],
   ['extra_audience', 'audience'],
   ['no_audience', 'audience'],
-  ['nested_audience', 'audience'],
+  ['nested_audience', 'claims'],
   ['other_subject', 'subject'],
   ['other_subject', 'subject', { profile: 'rfc8693' }],
   ['other_subject_issuer', 'subject'],
@@ -25,10 +28,30 @@ const WRONG: readonly (readonly [Anomaly, deviation: string, Partial<TokenServic
   ['other_agent_uid', 'actor'],
   ['expired', 'expired'],
   ['no_exp', 'expired'],
-  ['string_exp', 'expired'],
+  ['string_exp', 'claims'],
+  ['string_iat', 'claims'],
+  ['string_nbf', 'claims'],
+  ['endless_exp', 'claims'],
+  ['numeric_subject', 'claims'],
+  ['numeric_jti', 'claims'],
+  ['object_scope', 'claims'],
+  ['act_without_sub', 'claims'],
   ['long_lived', 'lifetime'],
   ['not_yet', 'not_yet'],
   ['wider_scope', 'scope'],
+  ['wider_scp', 'scope'],
+  ['wider_scp_list', 'scope'],
+  ['two_subjects', 'json'],
+  ['two_subjects_escaped', 'json'],
+  ['two_audiences', 'json'],
+  ['two_actors_inside', 'json'],
+  ['two_types', 'json'],
+  ['logout_token', 'typ', { profile: 'rfc8693' }],
+  ['introspection_token', 'typ', { profile: 'rfc8693' }],
+  ['event_token', 'typ', { profile: 'rfc8693' }],
+  ['logout_events', 'typ', { profile: 'rfc8693' }],
+  ['keycloak_refresh', 'typ', { profile: 'rfc8693' }],
+  ['keycloak_id', 'typ', { profile: 'rfc8693' }],
   ['wrong_issuer', 'issuer'],
   ['id_token', 'typ'],
   ['foreign_key', 'signature'],
@@ -90,6 +113,11 @@ for (const [anomaly, deviation] of [
   ['huge', 'size'],
   ['endless', 'size'],
   ['no_access_token', 'access_token'],
+  ['token_with_space', 'access_token'],
+  ['token_with_comma', 'access_token'],
+  ['token_with_quote', 'access_token'],
+  ['token_with_padding_inside', 'access_token'],
+  ['two_access_tokens', 'format'],
   ['no_issued_token_type', 'issued_token_type'],
   ['refresh_token_type', 'issued_token_type'],
   ['N_A', 'token_type'],
@@ -185,6 +213,66 @@ test('an opaque token that is accepted unseen says so', async () => {
     s.exchange({ opaque: 'Accept' }).token({ subject, target: orders }),
     refusedAs('untrusted_response', 'signature'),
   );
+});
+
+for (const opaque of ['Accept', 'introspect'] as const) {
+  test(`X6 X10 the subject or actor token handed back is refused (${opaque}), never kept, and revoked nowhere`, async () => {
+    await using s = await setup();
+    const config = opaque === 'Accept' ? { opaque } : { introspect: true };
+    const [alice, bob] = [await s.service.user('alice'), await s.service.user('bob')];
+    const fixed = (await s.service.actor(assistant).current(s.service.issuer)).token;
+    const actor = { ...s.service.actor(assistant), current: async () => ({ token: fixed, tokenType: JWT }) };
+    const exchange = s.exchange(config, { actor });
+    const own = SecretValue.of('0paque.subject~token/of+alice==');
+    const opaqueAlice = { ...alice, current: async () => ({ ...(await alice.current()), token: own }) };
+    const revealed = (await alice.current()).token.reveal();
+    const handed = [revealed, `${revealed}=`, fixed.reveal(), `x${fixed.reveal()}`];
+    for (const token of handed) {
+      s.service.next((issue) => Object.assign(issue.body, { access_token: token }));
+      const asked = exchange.token({ subject: alice, target: orders });
+      await assert.rejects(asked, refusedAs('untrusted_response', 'handed_back'));
+    }
+    // The fake reads JWTs alone, so this answer is put in its place.
+    const answer = { issued_token_type: ACCESS_TOKEN, token_type: 'Bearer', access_token: own.reveal() };
+    const canned: typeof fetch = async (url, init) =>
+      String(url) === s.service.endpoint ? Response.json(answer) : fetch(url, init);
+    const asked = s.exchange(config, { actor, fetch: canned }).token({ subject: opaqueAlice, target: orders });
+    await assert.rejects(asked, refusedAs('untrusted_response', 'handed_back'));
+    assert.equal(exchange.stats.cached, 0);
+    assert.equal(exchange.forget({ all: true }), 0);
+    assert.deepEqual([s.service.revocations.length, s.service.counts.introspection], [0, 0]);
+    assert.ok(s.outcomes.every(({ result, hash }) => result === 'refused' && hash === undefined));
+    assert.equal((await exchange.token({ subject: bob, target: orders })).claims?.sub, 'bob');
+  });
+}
+
+test('an answer that holds the client secret as its token is refused; one that has a short secret in it by chance is not', async () => {
+  await using s = await setup({ clients: [{ id: 'platform', secret: 'a' }] });
+  const exchange = s.exchange({ opaque: 'Accept', client: { ...client, secret: SecretValue.of('a') } });
+  const subject = await s.service.user('alice');
+  s.service.next((issue) => Object.assign(issue.body, { access_token: 'a' }));
+  await assert.rejects(exchange.token({ subject, target: orders }), refusedAs('untrusted_response', 'handed_back'));
+  s.service.next((issue) => Object.assign(issue.body, { access_token: 'banana' }));
+  assert.equal((await exchange.token({ subject, target: orders })).value.reveal(), 'banana');
+});
+
+test('an introspection answer with two subjects, a text where a time belongs, or of another kind, is refused', async () => {
+  for (const [claims, deviation] of [
+    ['"sub":"mallory","sub":"alice"', 'inactive'],
+    ['"sub":"alice","iat":"1"', 'claims'],
+    ['"sub":"alice","typ":"Refresh"', 'typ'],
+  ] as const) {
+    await using s = await setup();
+    const body = `{"active":true,"aud":"${orders.resource[0]}",${claims}}`;
+    const canned: typeof fetch = async (url, init) =>
+      String(url).endsWith('/introspect')
+        ? new Response(body, { headers: { 'content-type': 'application/json' } })
+        : fetch(url, init);
+    const exchange = s.exchange({ introspect: true }, { fetch: canned });
+    s.service.always('opaque');
+    const asked = exchange.token({ subject: await s.service.user('alice'), target: orders });
+    await assert.rejects(asked, refusedAs('untrusted_response', deviation));
+  }
 });
 
 test('a rotation is followed at once, but not every unknown kid fetches the keys', async () => {

@@ -16,6 +16,7 @@ export function serviceConfig(name: string, spec: TokenServiceSpec): Omit<TokenS
     ...(spec.issuer !== undefined && { issuer: spec.issuer }),
     ...(spec.wellKnownUri !== undefined && { wellKnownUri: spec.wellKnownUri }),
     ...(spec.endpoint !== undefined && { endpoint: spec.endpoint }),
+    ...(spec.allowOtherHost !== undefined && { allowOtherHost: spec.allowOtherHost }),
     ...(spec.delegation && { delegation: spec.delegation }),
     ...(spec.requestedTokenType !== undefined && { requestedTokenType: spec.requestedTokenType }),
     ...(spec.subjectTokenType !== undefined && { subjectTokenType: spec.subjectTokenType }),

@@ -16,4 +16,5 @@ export const okta: Profile = {
   workloadSubject: (client, assertedSubject) => assertedSubject ?? client,
   subjectMatches: ({ sub, uid }, { subject }) => sub === subject || uid === subject,
   party: (claims) => claims.cid,
+  tokenTyp: () => ['okta-internal-at+jwt', 'at+jwt', 'jwt', ''],
 };

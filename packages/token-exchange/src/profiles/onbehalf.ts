@@ -22,5 +22,5 @@ export const onbehalf: Profile = {
     sub_id?.format === 'iss_sub' && sub_id.iss === principal.issuer && sub_id.sub === principal.subject,
   workloadSubject: (client, assertedSubject) => assertedSubject ?? `client:${client}`,
   party: (claims) => claims.client_id,
-  tokenTyp: (kind) => (kind === 'delegation' ? ['delegation+jwt'] : ['at+jwt', 'application/at+jwt']),
+  tokenTyp: (kind) => (kind === 'delegation' ? ['delegation+jwt'] : ['at+jwt']),
 };

@@ -53,8 +53,8 @@ export interface Profile {
   /** The `sub` of a token that stands for no person; undefined where the service does not promise one. */
   readonly workloadSubject: (client: string, assertedSubject: string | undefined) => string | undefined;
   readonly party: (claims: TokenClaims) => string | undefined;
-  /** Acceptable `typ` of a JWT in the answer, lower case; undefined: anything. */
-  readonly tokenTyp: (kind: ExchangeKind) => readonly string[] | undefined;
+  /** Acceptable `typ` of a JWT in the answer: lower case, without `application/`; `''` stands for none. */
+  readonly tokenTyp: (kind: ExchangeKind) => readonly string[];
   readonly issuedTokenTypeRequired: boolean;
   readonly scopeNeverWider: boolean;
   readonly codeOf: (failure: ServiceFailure) => TokenExchangeErrorCode;

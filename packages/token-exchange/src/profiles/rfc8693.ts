@@ -25,7 +25,8 @@ export const rfc8693: Profile = {
       (claims.sub_id.iss === principal.issuer && claims.sub_id.sub === principal.subject)),
   workloadSubject: (_client, assertedSubject) => assertedSubject,
   party: (claims) => claims.azp ?? claims.client_id,
-  tokenTyp: () => undefined,
+  // RFC 9068 section 2.1, and what services wrote before it; a logout or introspection token says another one.
+  tokenTyp: () => ['at+jwt', 'jwt', ''],
   issuedTokenTypeRequired: true,
   scopeNeverWider: true,
   codeOf: standardCode,

@@ -8,6 +8,15 @@ export interface Issue {
   signedBy: 'own' | 'foreign' | 'opaque' | 'none';
   /** The JSON answer beside `access_token`, which is set last. */
   body: Record<string, unknown>;
+  /** JSON members, as they are written, to put behind those that are there. For keys of ES256. */
+  more?: {
+    /** Behind the claims. */
+    readonly claims?: string;
+    /** Behind those of the token's header. */
+    readonly header?: string;
+    /** Behind those of the answer. */
+    readonly answer?: string;
+  };
   /** Instead of the key's own id in the header. */
   kid?: string;
 }
@@ -39,18 +48,49 @@ export const ISSUE_ANOMALIES = {
   expired: ({ claims }) => set(claims, { exp: Number(claims.iat) - 60 }),
   no_exp: ({ claims }) => drop(claims, 'exp'),
   string_exp: ({ claims }) => set(claims, { exp: String(claims.exp) }),
+  string_iat: ({ claims }) => set(claims, { iat: String(claims.iat) }),
+  string_nbf: ({ claims }) => set(claims, { nbf: String(claims.iat) }),
+  endless_exp: (issue) => {
+    drop(issue.claims, 'exp');
+    set(issue, { more: { claims: '"exp":1e999' } });
+  },
+  numeric_subject: ({ claims }) => set(claims, { sub: 7 }),
+  numeric_jti: ({ claims }) => set(claims, { jti: 7 }),
+  object_scope: ({ claims }) => set(claims, { scope: { admin: true } }),
+  act_without_sub: ({ claims }) => set(claims, { act: { client_id: 'agent:default/assistant' } }),
   long_lived: ({ claims }) => set(claims, { exp: Number(claims.iat) + 86_400 }),
   not_yet: ({ claims }) => set(claims, { nbf: Number(claims.iat) + 3600 }),
   wider_scope: ({ claims, body }) => {
     set(claims, { scope: `${claims.scope ?? ''} admin`.trim() });
     set(body, { scope: claims.scope });
   },
+  wider_scp: ({ claims }) => set(claims, { scp: `${[claims.scp ?? claims.scope ?? ''].flat().join(' ')} admin` }),
+  wider_scp_list: ({ claims }) => set(claims, { scp: [claims.scp ?? [], 'admin'].flat() }),
+  two_subjects: (issue) => set(issue, { more: { claims: '"sub":"alice"' } }),
+  two_subjects_escaped: (issue) => set(issue, { more: { claims: '"s\\u0075b":"alice"' } }),
+  two_audiences: (issue) => set(issue, { more: { claims: `"aud":${JSON.stringify(issue.claims.aud)}` } }),
+  two_actors_inside: (issue) => set(issue, { more: { claims: '"x":[{"sub":"a","sub":"a"}]' } }),
+  two_types: (issue) => set(issue, { more: { header: `"typ":"${issue.typ}"` } }),
+  logout_token: (issue) => set(issue, { typ: 'logout+jwt' }),
+  introspection_token: (issue) => set(issue, { typ: 'application/token-introspection+jwt' }),
+  event_token: (issue) => set(issue, { typ: 'secevent+jwt' }),
+  logout_events: (issue) => {
+    set(issue, { typ: 'JWT' });
+    set(issue.claims, { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } });
+  },
+  keycloak_refresh: ({ claims }) => set(claims, { typ: 'Refresh' }),
+  keycloak_id: ({ claims }) => set(claims, { typ: 'ID' }),
   wrong_issuer: ({ claims }) => set(claims, { iss: `${claims.iss}/` }),
   no_jti: ({ claims }) => drop(claims, 'jti'),
   id_token: (issue) => set(issue, { typ: 'JWT' }),
   foreign_key: (issue) => set(issue, { signedBy: 'foreign' }),
   alg_none: (issue) => set(issue, { signedBy: 'none' }),
   opaque: (issue) => set(issue, { signedBy: 'opaque' }),
+  two_access_tokens: (issue) => set(issue, { more: { answer: '"access_token":"another"' } }),
+  token_with_space: ({ body }) => set(body, { access_token: 'opaque token' }),
+  token_with_comma: ({ body }) => set(body, { access_token: 'opaque,token' }),
+  token_with_quote: ({ body }) => set(body, { access_token: '"opaque"' }),
+  token_with_padding_inside: ({ body }) => set(body, { access_token: 'opa=que' }),
   no_access_token: ({ body }) => drop(body, 'access_token'),
   no_issued_token_type: ({ body }) => drop(body, 'issued_token_type'),
   refresh_token_type: ({ body }) => set(body, { issued_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),

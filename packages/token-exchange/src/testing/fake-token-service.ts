@@ -13,8 +13,8 @@ import {
 import { type AuthenticatedClient, checkClient, type FakeClient } from './client-check.ts';
 import type { Dialect } from './dialects.ts';
 import { type GrantSettings, introspectionOf, issueFor } from './grants.ts';
-import { makeKeys, signWith } from './keys.ts';
-import { misbehave, sendJson } from './replies.ts';
+import { makeKeys, signText, signWith } from './keys.ts';
+import { misbehave, sendJson, sendText } from './replies.ts';
 
 /** Everything has a default; times come from `now`. */
 export interface FakeOptions {
@@ -42,6 +42,8 @@ export interface FakeOptions {
   readonly openidOnly?: boolean;
   /** RFC 7009. Default true. */
   readonly revocation?: boolean;
+  /** Members of its metadata, instead of its own. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 /** A request at the token endpoint. */
@@ -139,6 +141,9 @@ export interface FakeTokenService extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Where no anomaly has put another token. */
+const TO_BE_SIGNED = 'to be signed';
+
 /**
  * Starts one on a free port of 127.0.0.1.
  * @param options how it differs from the default
@@ -195,6 +200,7 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
         jwks_uri: endpoints.jwksUri,
         introspection_endpoint: `${issuer}/introspect`,
         ...(options.revocation !== false && { revocation_endpoint: `${issuer}/revoke` }),
+        ...options.metadata,
       });
     }
     if (url === endpoints.jwksUri) {
@@ -256,23 +262,26 @@ export async function startFakeTokenService(options: FakeOptions = {}): Promise<
     const issue = await issueFor(form, client, keys, platform, settings);
     if ('error' in issue) return refuse(response, dialect?.badSubject ?? issue);
     dialect?.issue?.(issue, sent, client);
-    issue.body.access_token = 'to be signed';
+    issue.body.access_token = TO_BE_SIGNED;
     if (typeof anomaly === 'string') ISSUE_ANOMALIES[anomaly](issue);
     anomaly instanceof Function && anomaly(issue);
-    if ('access_token' in issue.body) {
+    if (issue.body.access_token === TO_BE_SIGNED) {
       const token = await tokenOf(issue);
       issue.body.access_token = token;
       holders.set(token, client.id);
     }
-    sendJson(response, 200, issue.body);
+    sendText(response, 200, withMembers(issue.body, issue.more?.answer));
   }
 
-  async function tokenOf({ claims, typ, signedBy, kid }: Issue): Promise<string> {
+  async function tokenOf({ claims, typ, signedBy, kid, more }: Issue): Promise<string> {
     const [key = foreign] = keys;
     let token: string;
     if (signedBy === 'opaque') token = crypto.randomUUID();
     else if (signedBy === 'none') token = `${encode({ alg: 'none', typ })}.${encode(claims)}.`;
-    else token = await signWith(signedBy === 'own' ? key : foreign, claims, typ, kid ?? key.kid);
+    else if (more !== undefined) {
+      const header = { alg: key.alg, kid: key.kid, typ };
+      token = await signText(key, withMembers(header, more.header), withMembers(claims, more.claims));
+    } else token = await signWith(signedBy === 'own' ? key : foreign, claims, typ, kid ?? key.kid);
     issued.set(token, claims);
     return token;
   }
@@ -369,6 +378,12 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
+}
+
+/** The object as JSON, with members behind it as they are written. */
+function withMembers(object: object, members: string | undefined): string {
+  const text = JSON.stringify(object);
+  return members === undefined ? text : `${text.slice(0, -1)},${members}}`;
 }
 
 function encode(value: unknown): string {

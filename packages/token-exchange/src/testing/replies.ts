@@ -2,8 +2,12 @@ import type { ServerResponse } from 'node:http';
 import type { ReplyAnomaly } from './anomalies.ts';
 
 export function sendJson(response: ServerResponse, status: number, body: object): void {
+  sendText(response, status, JSON.stringify(body));
+}
+
+export function sendText(response: ServerResponse, status: number, json: string): void {
   response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  response.end(JSON.stringify(body));
+  response.end(json);
 }
 
 /** Answers that are wrong as a whole. */
