@@ -25,6 +25,7 @@ export {
   type PolicyTable,
   type Verb,
 } from './policy.ts';
+export { isPublishedSecret } from './published-secrets.ts';
 export {
   type Credential,
   capRole,

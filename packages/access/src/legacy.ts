@@ -5,31 +5,22 @@ import { isTime, leewayOf } from './checks.ts';
 import { AccessError } from './errors.ts';
 import { type Identity, roleOf } from './identity.ts';
 import type { ParsedToken } from './jws.ts';
+import { isPublishedSecret } from './published-secrets.ts';
 import { type IssuerConfig, isRole, type LegacyHs256 } from './types.ts';
 
 /** RFC 7518 section 3.2: a key at least as long as the hash. */
 const MIN_SECRET_BYTES = 32;
 
-/** Values of 32 bytes and more that stand in tutorials, debuggers and default files, and placeholders like them. */
-const WELL_KNOWN: ReadonlySet<string> = new Set([
-  'a-string-secret-at-least-256-bits-long',
-  'your-super-secret-jwt-token-with-at-least-32-characters-long',
-  'super-secret-jwt-token-with-at-least-32-characters-long',
-  'abcdefghijklmnopqrstuvwxyz012345',
-  'abcdefghijklmnopqrstuvwxyz123456',
-  'abcdefghijklmnopqrstuvwxyz0123456789',
-  '0123456789abcdef0123456789abcdef',
-  'fvh8zn1nrbrpsmf7dmhpbwo6fjrqxvqs',
-]);
-const PLACEHOLDER = /^your[-_ ]|(change|replace)[-_ ]?(me|this|it|in)\b|changeme|^(.{1,12}?)\3*$/i;
 const PUBLIC_KEY = /^\s*(-----BEGIN|\{)/;
 
 /** Why a shared secret may not be used, or undefined. Never the secret. */
 export function secretProblem(secret: SecretValue): string | undefined {
   const value = secret.reveal();
   if (Buffer.byteLength(value) < MIN_SECRET_BYTES) return 'the shared secret is shorter than 32 bytes';
-  const known = WELL_KNOWN.has(value.toLowerCase()) || PLACEHOLDER.test(value) || PUBLIC_KEY.test(value);
-  return known ? 'the shared secret is a well-known literal or a public key' : undefined;
+  if (PUBLIC_KEY.test(value)) return 'the shared secret is a public key';
+  return isPublishedSecret(secret)
+    ? 'the shared secret is a published default, or a pattern that can be guessed: make one with `openssl rand -base64 48`'
+    : undefined;
 }
 
 /**
