@@ -1,4 +1,4 @@
-import type { AccessErrorCode } from './errors.ts';
+import { AccessError, type AccessErrorCode } from './errors.ts';
 import { isObject, type JsonObject } from './json.ts';
 import { isAsymmetric } from './keys.ts';
 import type { Door, IssuerConfig } from './types.ts';
@@ -111,13 +111,20 @@ export const TIME_CHECKS: readonly Check[] = [
   },
 ];
 
-const LIFETIME_CHECKS: readonly Check[] = [
+/** A denial is kept for as long as a token may live, so one of which that is not known is not admitted. */
+export const LIFETIME_CHECKS: readonly Check[] = [
+  {
+    name: 'issued_at',
+    code: 'claim_missing',
+    says: 'the token does not say when it was issued, and its issuer may grant a certain lifetime only',
+    passes: ({ payload, issuer }) => issuer.maxLifetime === undefined || isTime(payload.iat),
+  },
   {
     name: 'lifetime',
     code: 'lifetime_too_long',
     says: 'the token lives longer than its issuer may grant',
-    passes: ({ payload, issuer, now }) =>
-      issuer.maxLifetime === undefined || Number(payload.exp) - Number(payload.iat ?? now) <= issuer.maxLifetime,
+    passes: ({ payload, issuer }) =>
+      issuer.maxLifetime === undefined || Number(payload.exp) - Number(payload.iat) <= issuer.maxLifetime,
   },
 ];
 
@@ -203,6 +210,12 @@ export const CLAIM_CHECKS: readonly Check[] = [
   ...IDENTITY_CHECKS,
   ...ACCESS_TOKEN_CHECKS,
 ];
+
+/** @throws {AccessError} of the first that fails */
+export function pass(checks: readonly Check[], facts: Facts): void {
+  const failed = checks.find((check) => !check.passes(facts));
+  if (failed !== undefined) throw new AccessError(failed.code, failed.says);
+}
 
 export function leewayOf(issuer: IssuerConfig): number {
   return issuer.leeway ?? 30;

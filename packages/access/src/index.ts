@@ -39,5 +39,6 @@ export {
   type PrincipalLookup,
   type PrincipalRecord,
   type Role,
+  type SharedSecret,
 } from './types.ts';
 export { createVerifier, type IdTokenExpectation, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -1,3 +1,4 @@
+import { SecretValue } from '@onbehalf/secret-value';
 import { isAsymmetric } from './keys.ts';
 import { secretProblem } from './legacy.ts';
 import type { IssuerConfig } from './types.ts';
@@ -7,7 +8,8 @@ export function issuerProblems(issuer: IssuerConfig): string[] {
   const problems: string[] = [];
   const { legacyHs256: legacy } = issuer;
   for (const secret of [legacy?.secret, legacy?.previousSecret]) {
-    const problem = secret && secretProblem(secret);
+    // One that is read for each token is looked at then.
+    const problem = secret instanceof SecretValue ? secretProblem(secret) : undefined;
     if (problem !== undefined) problems.push(problem);
   }
   if (legacy !== undefined && issuer.issuer === '') return problems;

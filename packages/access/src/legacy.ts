@@ -1,12 +1,11 @@
 import { Buffer } from 'node:buffer';
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { SecretValue } from '@onbehalf/secret-value';
-import { isTime, leewayOf } from './checks.ts';
+import { SecretValue } from '@onbehalf/secret-value';
+import { type Facts, isTime, LIFETIME_CHECKS, pass, TIME_CHECKS } from './checks.ts';
 import { AccessError } from './errors.ts';
 import { type Identity, roleOf } from './identity.ts';
-import type { ParsedToken } from './jws.ts';
 import { isPublishedSecret } from './published-secrets.ts';
-import { type IssuerConfig, isRole, type LegacyHs256 } from './types.ts';
+import { type IssuerConfig, isRole, type LegacyHs256, type SharedSecret } from './types.ts';
 
 /** RFC 7518 section 3.2: a key at least as long as the hash. */
 const MIN_SECRET_BYTES = 32;
@@ -24,30 +23,38 @@ export function secretProblem(secret: SecretValue): string | undefined {
 }
 
 /**
+ * The issuer whose shared secret signed the token. Each has a secret of its own; of two with one, the first.
+ * @throws {AccessError} `algorithm_refused`, `issuer_misconfigured`, `keys_unavailable`, `signature_invalid`
+ */
+export async function signerOf(compact: string, issuers: readonly IssuerConfig[]): Promise<IssuerConfig> {
+  let refusal = new AccessError('algorithm_refused', 'the algorithm is not one of any issuer');
+  for (const issuer of issuers) {
+    const { legacyHs256: legacy } = issuer;
+    if (legacy === undefined) continue;
+    try {
+      if (await isSigned(compact, legacy)) return issuer;
+      refusal = new AccessError('signature_invalid', 'the signature does not match');
+    } catch (error) {
+      if (!(error instanceof AccessError)) throw error;
+      if (refusal.code !== 'signature_invalid') refusal = error;
+    }
+  }
+  throw refusal;
+}
+
+/**
  * The compatibility mode for front ends that already issue HS256 tokens with the claims `sub` (a display name),
- * `userId`, `email`, `role` and `exp`. Identity is (`legacy:NAME`, userId).
+ * `userId`, `email`, `role` and `exp`. Identity is (`legacy:NAME`, userId). The signature was looked at by `signerOf`.
  * @throws {AccessError}
  */
-export function verifyLegacy(token: ParsedToken, issuer: IssuerConfig, now: number, tokenHash: string): Identity {
-  const { legacyHs256: legacy } = issuer;
-  const { header, payload } = token;
-  if (legacy === undefined || header.alg !== 'HS256') {
-    throw new AccessError('algorithm_refused', 'the algorithm is not one of the issuer');
-  }
-  if (!isSigned(token.compact, legacy)) throw new AccessError('signature_invalid', 'the signature does not match');
+export function readLegacy(facts: Facts, legacy: LegacyHs256, tokenHash: string): Identity {
+  const { payload, issuer } = facts;
   // A token with an issuer or an audience was made for somebody who checks them.
   if ('iss' in payload || 'aud' in payload) throw new AccessError('claims_invalid', 'a token with iss or aud');
   if ('cnf' in payload) throw new AccessError('sender_constrained', 'the token is bound to a key');
   if ('act' in payload) throw new AccessError('claims_invalid', 'a token with act');
-  const { exp, iat, nbf, userId, sub, email, role, jti } = payload;
-  if (!isTime(exp) || [iat, nbf].some((time) => time !== undefined && !isTime(time))) {
-    throw new AccessError('claims_invalid', 'a time claim is missing or not a date');
-  }
-  const leeway = leewayOf(issuer);
-  if (now >= exp + leeway) throw new AccessError('token_expired', 'the token has expired');
-  if ([iat, nbf].some((time) => isTime(time) && time > now + leeway)) {
-    throw new AccessError('token_not_yet_valid', 'the token is not valid yet');
-  }
+  pass([...TIME_CHECKS, ...LIFETIME_CHECKS], facts);
+  const { exp, iat, userId, sub, email, role, jti } = payload;
   const subject = canonicalUserId(userId);
   if (subject === undefined) throw new AccessError('subject_invalid', 'userId is not a positive integer');
   const max = legacy.maxRole ?? 'REGULAR';
@@ -64,7 +71,7 @@ export function verifyLegacy(token: ParsedToken, issuer: IssuerConfig, now: numb
       credential: {
         kind: 'legacy',
         tokenHash,
-        expiresAt: exp * 1000,
+        expiresAt: Number(exp) * 1000,
         ...(typeof jti === 'string' ? { jti } : {}),
       },
     },
@@ -88,12 +95,28 @@ function legacyRole(role: string, issuer: IssuerConfig, maxRole: LegacyHs256['ma
   return roleOf(value, roleMap === undefined ? { maxRole } : { roleMap, maxRole });
 }
 
-function isSigned(compact: string, legacy: LegacyHs256): boolean {
-  const secrets = [legacy.secret, legacy.previousSecret].flatMap((secret) => secret ?? []);
+async function isSigned(compact: string, legacy: LegacyHs256): Promise<boolean> {
+  const shared = [legacy.secret, ...(legacy.previousSecret === undefined ? [] : [legacy.previousSecret])];
+  const secrets = await Promise.all(shared.map(readSecret));
   return secrets.some((secret) => {
     const value = secret.reveal();
     return matches(compact, legacy.lowercaseSecret ? value.toLowerCase() : value);
   });
+}
+
+const problems = new WeakMap<SecretValue, string | false>();
+
+/** @throws {AccessError} for one that cannot be had or must not be used */
+async function readSecret(shared: SharedSecret): Promise<SecretValue> {
+  const secret = shared instanceof SecretValue ? shared : await shared().catch(() => undefined);
+  if (secret === undefined) throw new AccessError('keys_unavailable', 'the shared secret cannot be had');
+  let problem = problems.get(secret);
+  if (problem === undefined) {
+    problem = secretProblem(secret) ?? false;
+    problems.set(secret, problem);
+  }
+  if (problem !== false) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
+  return secret;
 }
 
 /** RFC 7515 appendix A.1, compared in constant time. */

@@ -52,10 +52,14 @@ export type KeySource =
   /** Keys of an issuer in the same process. A new object means new keys. */
   | { kind: 'local'; current(): JsonWebKeySet };
 
+/** A shared secret, or where it is read for each token: a function's answer counts from the next token on. */
+export type SharedSecret = SecretValue | (() => Promise<SecretValue>);
+
+/** Of several issuers with one secret, the first in the list is the one. */
 export interface LegacyHs256 {
-  /** At least 32 bytes. */
-  secret: SecretValue;
-  previousSecret?: SecretValue;
+  /** At least 32 bytes, and no published default. */
+  secret: SharedSecret;
+  previousSecret?: SharedSecret;
   /** The software that issues the tokens lower-cased the secret before it signed. */
   lowercaseSecret?: boolean;
   /** Whether the server mints subject tokens for these people. Not read here. */
@@ -88,7 +92,7 @@ export interface IssuerConfig {
   roleMap?: Readonly<Record<string, Role>>;
   /** What this issuer can make of anyone at most. */
   maxRole: Role;
-  /** Longest admitted `exp - iat`, in seconds. */
+  /** Longest admitted `exp - iat`, in seconds; a token without `iat` is then refused. Left out, there is no limit. */
   maxLifetime?: number;
   /** Seconds. Default 30. */
   leeway?: number;

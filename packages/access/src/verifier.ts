@@ -1,7 +1,7 @@
 import { hash as digest } from 'node:crypto';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { compactVerify } from 'jose';
-import { type Check, CLAIM_CHECKS, type Facts, HEADER_CHECKS, ISSUER_CHECKS } from './checks.ts';
+import { CLAIM_CHECKS, HEADER_CHECKS, ISSUER_CHECKS, pass } from './checks.ts';
 import { AccessError } from './errors.ts';
 import { admit, type Identity, identityOf } from './identity.ts';
 import { indexIssuers, issuerProblems } from './issuers.ts';
@@ -9,7 +9,7 @@ import type { Fetch } from './jwks.ts';
 import { MAX_TOKEN_LENGTH, type ParsedToken, parseToken } from './jws.ts';
 import { KeyRing } from './key-ring.ts';
 import { selectKey } from './keys.ts';
-import { verifyLegacy } from './legacy.ts';
+import { readLegacy, signerOf } from './legacy.ts';
 import { ID_TOKEN_CLAIMS, idToken, LOGOUT_TOKEN, type LogoutToken, logoutOf, type TokenKind } from './login-tokens.ts';
 import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
 
@@ -113,14 +113,17 @@ export function createVerifier(o: VerifierOptions): Verifier {
     const facts = { ...token, door, now: now() / 1000 };
     pass(HEADER_CHECKS, { ...facts, issuer: NOBODY });
     const { alg } = token.header;
-    const issuer = alg === 'HS256' && !('iss' in token.payload) ? legacyOf(issuers) : issuerOf(token, index);
-    if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
-    if (issuer.legacyHs256 !== undefined && alg === 'HS256') {
+    if (alg === 'HS256' && !('iss' in token.payload)) {
       // These tokens name no audience, so they open the one door that their front ends use.
       if (door !== 'api') throw new AccessError('audience_mismatch', 'the token is for another audience');
-      const identity = verifyLegacy(token, issuer, facts.now, hash);
-      return admit(identity, { ...issuer, maxRole: issuer.legacyHs256.maxRole ?? 'REGULAR' }, o.principals);
+      const issuer = await signerOf(compact, issuers);
+      const { legacyHs256: legacy } = issuer;
+      if (legacy === undefined) throw new AccessError('algorithm_refused', 'the algorithm is not one of the issuer');
+      const identity = readLegacy({ ...facts, issuer }, legacy, hash);
+      return admit(identity, { ...issuer, maxRole: legacy.maxRole ?? 'REGULAR' }, o.principals);
     }
+    const issuer = issuerOf(token, index);
+    if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
     pass(ISSUER_CHECKS, { ...facts, issuer });
     const keys = await verifySignature(token, issuer, ring);
     pass(CLAIM_CHECKS, { ...facts, issuer });
@@ -190,23 +193,12 @@ const NOBODY: IssuerConfig = {
   maxRole: 'INACTIVE',
 };
 
-function pass(checks: readonly Check[], facts: Facts): void {
-  const failed = checks.find((check) => !check.passes(facts));
-  if (failed !== undefined) throw new AccessError(failed.code, failed.says);
-}
-
 /** RFC 8725 section 3.8: the issuer as it stands, without normalisation. */
 function issuerOf(token: ParsedToken, index: ReadonlyMap<string, IssuerConfig | undefined>): IssuerConfig {
   const { iss } = token.payload;
   if (typeof iss !== 'string' || !index.has(iss)) throw new AccessError('issuer_unknown', 'the issuer is not trusted');
   const issuer = index.get(iss);
   if (issuer === undefined) throw new AccessError('issuer_misconfigured', 'the issuer is configured twice');
-  return issuer;
-}
-
-function legacyOf(issuers: readonly IssuerConfig[]): IssuerConfig {
-  const issuer = issuers.find(({ legacyHs256 }) => legacyHs256 !== undefined);
-  if (issuer === undefined) throw new AccessError('algorithm_refused', 'the algorithm is not one of any issuer');
   return issuer;
 }
 

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { issuerProblems, type PrincipalRecord, verifiesWithLowercasedSecret } from '@onbehalf/access';
+import {
+  isPublishedSecret,
+  issuerProblems,
+  type PrincipalRecord,
+  verifiesWithLowercasedSecret,
+} from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { claims, encode, ISS, issuer, NOW, setup, token } from './issuer.ts';
 
@@ -89,10 +94,118 @@ test('P1 secrets: rotation, lower case, weak and well-known ones', async () => {
     using v = setup({ issuers: [configured] });
     await v.refuses(hs256(person(), secret), 'issuer_misconfigured');
   }
+  // What is weak beside a good one is refused too.
+  using beside = setup({ issuers: [legacy({ previousSecret: SecretValue.of('changeme'.repeat(5)) })] });
+  await beside.refuses(hs256(person()), 'issuer_misconfigured');
   using v = setup({ issuers: [legacy()] });
   for (const alg of ['HS384', 'HS512', 'hs256', 'none'])
     await v.refuses(hs256(person(), shared, { alg }), 'issuer_unknown');
   await v.refuses(hs256(person(), shared, { alg: 'HS256', jwk: {} }), 'header_refused');
+});
+
+const PUBLISHED = [
+  '8a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d',
+  'your-256-bit-secret',
+  'your-secret-key',
+  'secret',
+  'changeme',
+  'sk-1234',
+  'random',
+];
+
+for (const literal of PUBLISHED) {
+  test(`P1 the published secret ${literal} signs for nobody: alone, repeated, filled up or cut off, in any case`, async () => {
+    const long = literal.repeat(Math.ceil(40 / literal.length));
+    const forms = [
+      literal,
+      long,
+      long.slice(0, 37),
+      `${literal}-`.repeat(6),
+      literal.padEnd(40, '0'),
+      literal.padEnd(41, 'x'),
+      literal.padStart(43, '='),
+      `${literal}${literal}`.padEnd(60, '!'),
+      literal.padStart(40, '#').padEnd(64, '#'),
+    ];
+    const cases = forms.flatMap((form) => [form, form.toUpperCase(), form.slice(0, 1).toUpperCase() + form.slice(1)]);
+    for (const secret of new Set(cases)) {
+      assert.equal(isPublishedSecret(SecretValue.of(secret)), true, secret);
+      for (const shared of [SecretValue.of(secret), async () => SecretValue.of(secret)]) {
+        using v = setup({ issuers: [legacy({ secret: shared })] });
+        await v.refuses(hs256(person(), secret), 'issuer_misconfigured');
+        using lower = setup({ issuers: [legacy({ secret: shared, lowercaseSecret: true })] });
+        await lower.refuses(hs256(person(), secret.toLowerCase()), 'issuer_misconfigured');
+      }
+    }
+  });
+}
+
+test('P1 a secret that can be guessed from its pattern signs for nobody, a random one of any alphabet does', () => {
+  for (const secret of [
+    'abcdefg'.repeat(1).padEnd(32, 'gfedcba'),
+    '0123456701234567012345670123456701',
+    '12345678'.repeat(4),
+    '1234567890'.repeat(4),
+    'abcdefghijklmnopqrstuvwxyzABCDEF',
+    'zyxwvutsrqponmlkjihgfedcba9876543210',
+    '0123456789:;<=>?@ABCDEFGHIJKLMNO',
+    'aabbccddeeffgghhiijjkkllmmnnooppqqrrss',
+    'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠαβγδεζηθικλμνξοπ',
+    'your secret goes here, at least 32 bytes',
+    'CHANGE-ME-before-production-0815-4711',
+  ])
+    assert.equal(isPublishedSecret(SecretValue.of(secret)), true, secret);
+  for (const [length, encoding] of [
+    [16, 'hex'],
+    [32, 'hex'],
+    [24, 'base64'],
+    [48, 'base64url'],
+  ] as const)
+    for (let at = 0; at < 500; at += 1) {
+      const secret = randomBytes(length).toString(encoding);
+      assert.equal(isPublishedSecret(SecretValue.of(secret)), false, secret);
+    }
+  assert.equal(isPublishedSecret(SecretValue.of('correct horse battery staple, and another')), false);
+});
+
+test('P1 two HS256 issuers, each with its own secret: each speaks for its own people, one that is broken for none', async () => {
+  const other = randomBytes(32).toString('hex');
+  const second = { ...legacy({ secret: SecretValue.of(other) }), name: 'partner' };
+  const broken = { ...legacy({ secret: async () => Promise.reject(new Error('gone')) }), name: 'broken' };
+  for (const issuers of [
+    [legacy(), second],
+    [second, legacy()],
+    [broken, second, legacy()],
+  ]) {
+    using v = setup({ issuers });
+    const [ours, theirs] = [await v.verify(hs256(person())), await v.verify(hs256(person(), other))];
+    assert.deepEqual([ours.issuer, theirs.issuer], ['legacy:env', 'legacy:partner']);
+    assert.equal(ours.subject, theirs.subject);
+    await v.refuses(hs256(person(), randomBytes(32).toString('hex')), 'signature_invalid');
+  }
+  using v = setup({ issuers: [broken] });
+  await v.refuses(hs256(person()), 'keys_unavailable');
+  using none = setup({ issuers: [issuer()] });
+  await none.refuses(hs256(person()), 'algorithm_refused');
+});
+
+test('P1 a shared secret that is read for each token counts from the next one on', async () => {
+  let current = shared;
+  using v = setup({ issuers: [legacy({ secret: async () => SecretValue.of(current) })] });
+  const old = hs256(person());
+  await v.verify(old);
+  current = randomBytes(32).toString('hex');
+  await v.refuses(old, 'signature_invalid');
+  assert.equal((await v.verify(hs256(person(), current))).subject, '7');
+});
+
+test('J10 P1 shared-secret tokens have no longest life unless one is configured; then one without iat is refused', async () => {
+  using v = setup({ issuers: [legacy()] });
+  await v.verify(hs256(person({ exp: now + 30 * 86_400 })));
+  using limited = setup({ issuers: [{ ...legacy(), maxLifetime: 3600 }] });
+  await limited.verify(hs256(person({ iat: now, exp: now + 3600 })));
+  await limited.refuses(hs256(person({ iat: now, exp: now + 3601 })), 'lifetime_too_long');
+  await limited.refuses(hs256(person({ exp: now + 60 })), 'claim_missing');
 });
 
 test('P2 two issuers with one subject are two principals', async () => {
