@@ -296,6 +296,35 @@ describe('people of another issuer', () => {
     assert.ok(list.body.items.length > 0 && list.body.items.every(({ id }) => !ids.has(id)));
   });
 
+  test('J10 a token of more than a day, or one that does not say when it was issued, is refused unless maxLifetime says more', async () => {
+    const hours = (count: number, more: { iat?: number | undefined } = {}) =>
+      partner.token('lena', { exp: seconds() + Math.floor(count * 3_600), ...more } as JWTPayload);
+    const status = async (token: string) => (await world.as(token, 'GET', '/me')).status;
+    assert.equal(await status(await hours(23.9)), 200);
+    for (const token of [await hours(24.1), await hours(1, { iat: undefined }), await hours(1, { iat: 0 })])
+      assert.equal(await status(token), 401);
+    const two = await hours(47);
+    assert.equal(await status(two), 401);
+    await ok(issuerYaml('partner', partner, world, '  maxLifetime: 48h'));
+    const longer = await eventually(
+      () => status(two),
+      (code) => code === 200,
+    );
+    assert.equal(longer, 200);
+    assert.equal(await status(await hours(49)), 401);
+    await ok(issuerYaml('partner', partner, world));
+    const again = await eventually(
+      () => status(two),
+      (code) => code === 401,
+    );
+    assert.equal(again, 401);
+    const known = await eventually(
+      async () => status(await hours(1)),
+      (code) => code === 200,
+    );
+    assert.equal(known, 200);
+  });
+
   test('P3 groups belong to their issuer, and work in a turn, the exchange included; an ADMIN claim is capped', async () => {
     await ok(
       `${grant('our-finance', `{group: {issuer: "${world.url}", name: finance}}`)}---${grant('their-finance', `{group: {issuer: "${partner.issuer}", name: treasury}}`)}`,

@@ -23,6 +23,8 @@ export interface World extends AsyncDisposable {
   url: string;
   dataDir: string;
   server: Running;
+  /** What it said at its start. */
+  notes: readonly string[];
   orders: RunningToolServer;
   hr: RunningToolServer;
   seen: { orders: Seen[]; hr: Seen[] };
@@ -75,6 +77,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   if (configFile !== undefined) await writeFile(configFile, options.config ?? '');
   const url = `http://localhost:${port}`;
   const seen: World['seen'] = { orders: [], hr: [] };
+  const notes: string[] = [];
   const orders = await startOrders({ issuer: url, port: 0, onSeen: (entry) => seen.orders.push(entry) });
   const hr = await startHr({ issuer: url, port: 0, onSeen: (entry) => seen.hr.push(entry) });
   const server = await up({
@@ -86,7 +89,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       XDG_STATE_HOME: join(dataDir, 'state'),
       ...options.env,
     },
-    print: () => undefined,
+    print: (line) => notes.push(line),
   }).catch(async (error: unknown) => {
     // What listens would keep the test alive after it has failed.
     await orders.close();
@@ -98,6 +101,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     url,
     dataDir,
     server,
+    notes,
     orders,
     hr,
     seen,

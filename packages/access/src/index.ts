@@ -11,7 +11,7 @@ export { type Decision, type DecisionContext, type DecisionResource, decide, vis
 export { decideTool, type ToolCall } from './decide-tool.ts';
 export { AccessError, type AccessErrorCode, type Challenge } from './errors.ts';
 export { issuerProblems } from './issuers.ts';
-export { legacyIssuer, verifiesWithLowercasedSecret } from './legacy.ts';
+export { legacyIssuer, secretProblem, verifiesWithLowercasedSecret } from './legacy.ts';
 export type { LogoutToken } from './login-tokens.ts';
 export {
   compileTable,

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { exchangeProfiles, milliseconds, nearest } from '@onbehalf/resources';
+import { exchangeProfiles, milliseconds, nearest, roles } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -88,6 +88,20 @@ export const sections = {
       schema: z.boolean().default(true),
       about:
         'end tokens at the token service (RFC 7009) when their session, login, person, agent or server does (true)',
+    },
+  },
+  legacy: {
+    maxRole: {
+      schema: z.enum(roles).default('REGULAR'),
+      about: 'what a token signed with AUTH_JWT_SECRET can make of anyone at most (REGULAR)',
+    },
+    mintSubject: {
+      schema: z.boolean().default(false),
+      about: 'make a token of their own for its people, so that they can use tools with mode Exchange (false)',
+    },
+    lowercaseSecret: {
+      schema: z.boolean().default(false),
+      about: 'the software that signs lower-cased the secret first (false)',
     },
   },
 } as const;
@@ -208,6 +222,8 @@ export type Config = Omit<Values, 'publicUrl' | 'dataDir' | 'keyFile'> &
     /** Private to this user while they are signed in, on systems that have it. */
     runtimeDir: string | undefined;
     secrets: Secrets;
+    /** The files that the configuration names for secrets, by variable; what is in them may change. */
+    secretFiles: Readonly<Record<string, string>>;
     sources: Record<Name, ConfigSource>;
     /** For `env:` references of administrators. */
     readEnv: (name: string) => string | undefined;
@@ -252,7 +268,7 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
     else problems.push(`${place}: ${parsed.error.issues[0]?.message ?? 'is not valid'} (${setting.about})`);
   }
   const grouped = readSections(fromFile, file ?? '', problems);
-  const secrets = readSecrets(env, fromFile, problems);
+  const { secrets, secretFiles } = readSecrets(env, fromFile, problems);
   const typed = values as Values;
   const dataDir = resolve(
     typed.dataDir ?? join(env.XDG_DATA_HOME || join(env.HOME ?? homedir(), '.local', 'share'), 'onbehalf'),
@@ -273,8 +289,9 @@ export function loadConfig({ flags = {}, env, file }: ConfigInput): Config {
     stateDir: stateDirectory(env),
     runtimeDir: env.XDG_RUNTIME_DIR || undefined,
     secrets,
+    secretFiles,
     sources,
-    readEnv: (name) => env[name] ?? secretOfFile(name, secrets),
+    readEnv: (name) => env[name] ?? secretOfFile(name, secrets, secretFiles),
   };
 }
 
@@ -296,8 +313,14 @@ export function whereStopped(dataDir: string, env: Record<string, string | undef
   };
 }
 
-/** A secret that the file brought stands in for the variable of its name. */
-function secretOfFile(variable: string, secrets: Secrets): string | undefined {
+/** A secret that the file brought stands in for the variable of its name; one from a file is read as it is now. */
+function secretOfFile(
+  variable: string,
+  secrets: Secrets,
+  secretFiles: Readonly<Record<string, string>>,
+): string | undefined {
+  const path = secretFiles[variable];
+  if (path !== undefined) return readSecretFile(path, variable, []);
   const names = Object.keys(secretSettings) as (keyof typeof secretSettings)[];
   const name = names.find((candidate) => secretSettings[candidate][0] === variable);
   return name && secrets[name]?.reveal();
@@ -375,23 +398,24 @@ function readSecrets(
   env: Record<string, string | undefined>,
   file: Record<string, unknown>,
   problems: string[],
-): Secrets {
+): { secrets: Secrets; secretFiles: Record<string, string> } {
   const secrets: Secrets = {};
+  const secretFiles: Record<string, string> = {};
   for (const name of Object.keys(secretSettings) as (keyof typeof secretSettings)[]) {
     const variable = secretSettings[name][0];
     let value = env[variable];
     if (value === undefined && file[name] !== undefined) {
       const reference = secretReference.safeParse(file[name]);
       if (!reference.success) problems.push(`${name}: write {fromEnv: NAME} or {fromFile: PATH}, never the value`);
-      else
-        value =
-          'fromEnv' in reference.data
-            ? env[reference.data.fromEnv]
-            : readSecretFile(reference.data.fromFile, name, problems);
+      else if ('fromEnv' in reference.data) value = env[reference.data.fromEnv];
+      else {
+        secretFiles[variable] = reference.data.fromFile;
+        value = readSecretFile(reference.data.fromFile, name, problems);
+      }
     }
     if (value !== undefined && value !== '') secrets[name] = SecretValue.of(value);
   }
-  return secrets;
+  return { secrets, secretFiles };
 }
 
 function readSecretFile(path: string, name: string, problems: string[]): string | undefined {

@@ -30,6 +30,7 @@ import {
 import {
   authorizeTarget,
   createPolicy,
+  createSharedSecrets,
   createTrustedIssuers,
   followRevocations,
   missingTools,
@@ -39,7 +40,7 @@ import {
 } from './policy/index.ts';
 import { portHolder } from './port-holder.ts';
 import { createDeclarativeExecutor, createRuntime } from './runtime/index.ts';
-import { fixedFacts, listLitellmModels, refuseEmptied } from './start-checks.ts';
+import { fixedFacts, listLitellmModels, refuseEmptied, secretWarnings } from './start-checks.ts';
 import { StartError } from './start-error.ts';
 import { createRegistry, openSqliteStore } from './store/index.ts';
 import { clientConfigOf, createTools } from './tools/index.ts';
@@ -123,15 +124,25 @@ export async function startPlatform(config: Config): Promise<Platform> {
     const limits = createLimits({ settings: config.limits, trustedProxies: config.trustedProxies });
     const cookiePrefix = cookiePrefixOf(installation);
     const users = createUsers({ store, audit, principals, now, issuer: config.publicUrl });
+    // The first look comes with the start itself.
+    let judged: (uids: Iterable<string>) => void = () => undefined;
+    const sharedSecrets = createSharedSecrets({
+      registry,
+      credentials: vault.credentials,
+      fileOf: ({ file, env }) => file ?? (env === undefined ? undefined : config.secretFiles[env]),
+      now,
+    });
+    closers.push(sharedSecrets.close);
     const trusted = createTrustedIssuers({
       registry,
       egress,
-      credentials: vault.credentials,
+      sharedSecrets,
       embedded: config.publicUrl,
       loginOf: (resource) =>
         loginIssuerOf(resource, { credentials: vault.credentials, clientConfigOf, authenticateClient }),
       onProblem: (name, problem) => log.warn({ name, problem }, 'an issuer is not trusted'),
       onChange: (name) => verifier.reload(name).catch(() => undefined),
+      onJudged: (uids) => judged(uids),
     });
     closers.push(() => trusted.close());
     const issuer: Issuer = await createIssuer({
@@ -229,20 +240,18 @@ export async function startPlatform(config: Config): Promise<Platform> {
     };
     const control = createControl({
       people,
-      ...{ store, registry, audit, vault, policy, now },
+      ...{ store, registry, audit, vault, policy, now, issuerProblem: trusted.problemOf },
       embedded: { issuer: issuer.issuer, doorAudiences: issuer.platform.doorAudiences },
       onError: noteError('conditions'),
     });
     closers.push(() => control.close());
+    judged = control.look;
     const litellmModel =
       config.litellmBaseUrl === undefined
         ? undefined
         : (config.litellmModel ?? (await listLitellmModels(egress, config)));
-    const notes = await control.writeEnvironment(LOCAL_ADMIN, {
-      config,
-      audiences: issuer.config().audiences,
-      litellmModel,
-    });
+    const made = { config, audiences: issuer.config().audiences, litellmModel };
+    const notes = [...secretWarnings(config), ...(await control.writeEnvironment(LOCAL_ADMIN, made))];
     await trusted.settled();
     await control.reconcile();
 

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { isPublishedSecret, secretProblem } from '@onbehalf/access';
 import type { Config } from './config.ts';
 import { litellmBase } from './control/index.ts';
 import type { Egress } from './egress/index.ts';
@@ -73,6 +74,23 @@ export async function listLitellmModels(egress: Egress, config: Config): Promise
   } catch {
     return undefined;
   }
+}
+
+/** Secrets from the environment that others know, for the person who started the server. */
+export function secretWarnings({ secrets }: Config): string[] {
+  const { litellmMasterKey, authJwtSecret, authJwtSecretPrevious } = secrets;
+  const refused = Object.entries({ AUTH_JWT_SECRET: authJwtSecret, AUTH_JWT_SECRET_PREVIOUS: authJwtSecretPrevious });
+  return [
+    ...refused.flatMap(([name, secret]) => {
+      const problem = secret && secretProblem(secret);
+      return problem === undefined ? [] : [`WARNING: ${name}: ${problem}. Until then its tokens are refused.`];
+    }),
+    ...(litellmMasterKey && isPublishedSecret(litellmMasterKey)
+      ? [
+          'WARNING: LITELLM_MASTER_KEY is a published default: whoever reaches LiteLLM can use it. Set another one there.',
+        ]
+      : []),
+  ];
 }
 
 /** What brings the server back to the name that it was given first. */

@@ -7,7 +7,7 @@ import { grantConditions } from './grant-conditions.ts';
 import type { ControlPorts, Deciding } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
-export type ConditionPorts = Deciding & Pick<ControlPorts, 'now' | 'people' | 'embedded'>;
+export type ConditionPorts = Deciding & Pick<ControlPorts, 'now' | 'people' | 'embedded' | 'issuerProblem'>;
 
 const TOOLS = 'spec.declarative.tools[';
 
@@ -28,7 +28,8 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
       return;
     conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
   };
-  set('Accepted', true, 'Valid', 'the document is valid');
+  const refused = resource.kind === 'TrustedIssuer' ? ports.issuerProblem?.(resource.metadata.uid) : undefined;
+  set('Accepted', refused === undefined, refused?.reason ?? 'Valid', refused?.message ?? 'the document is valid');
   const problems = referenceProblems(ports, resource);
   set(
     'ResolvedRefs',

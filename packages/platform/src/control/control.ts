@@ -24,6 +24,8 @@ export interface Control {
   writeEnvironment(by: Principal, made: Environment): Promise<string[]>;
   /** Conditions as things stand now. */
   reconcile(): Promise<void>;
+  /** Looks again at the conditions of these soon: what they depend on is not in a resource. */
+  look(uids: Iterable<string>): void;
   close(): void;
 }
 
@@ -37,6 +39,7 @@ export function createControl(ports: ControlPorts): Control {
     noteSubjectToken: (issuer, found) => noteSubjectToken(ports, issuer, found),
     writeEnvironment: (by, made) => writeEnvironment(ports, by, made),
     reconcile: reconciler.run,
+    look: reconciler.look,
     close: reconciler.close,
   };
 }

@@ -80,9 +80,11 @@ function documents({ config, audiences, litellmModel }: Environment): ResourceIn
       metadata: { name: 'env' },
       spec: {
         issuer: 'legacy:env',
-        maxRole: 'REGULAR',
+        maxRole: config.legacy.maxRole,
         legacyHs256: {
           secretRef: { env: 'AUTH_JWT_SECRET' },
+          mintSubject: config.legacy.mintSubject,
+          lowercaseSecret: config.legacy.lowercaseSecret,
           ...(config.secrets.authJwtSecretPrevious && { previousSecretRef: { env: 'AUTH_JWT_SECRET_PREVIOUS' } }),
         },
       },

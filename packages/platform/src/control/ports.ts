@@ -36,4 +36,6 @@ export interface ControlPorts extends Deciding {
   vault: Pick<Vault, 'seal' | 'remove' | 'describe'>;
   embedded: Embedded;
   onError: (error: unknown) => void;
+  /** Why this TrustedIssuer is not trusted, if it is not. */
+  issuerProblem?: (uid: string) => { reason: string; message: string } | undefined;
 }

@@ -12,7 +12,12 @@ type Reconciling = ConditionPorts & Pick<ControlPorts, 'onError'>;
  * Keeps what follows from other resources up to date: `ResolvedRefs` and its kin, and the uid that a Grant holds from
  * its first resolution on. A change costs what refers to it. Running it twice changes nothing.
  */
-export function createReconciler(ports: Reconciling): { run(): Promise<void>; close(): void } {
+export function createReconciler(ports: Reconciling): {
+  run(): Promise<void>;
+  /** Of these something else may have to be said, though none was written. */
+  look(uids: Iterable<string>): void;
+  close(): void;
+} {
   const { registry } = ports;
   /** By the name of what they refer to, there or not. */
   const referrers = new Map<string, Set<string>>();
@@ -99,6 +104,10 @@ export function createReconciler(ports: Reconciling): { run(): Promise<void>; cl
   ];
   soon();
   return {
+    look(uids) {
+      for (const uid of uids) dirty.add(uid);
+      soon();
+    },
     async run() {
       clearTimeout(timer);
       await running;

@@ -9,8 +9,10 @@ import { loginRows } from './session-rows.ts';
 /** Where issuers post; the last part is the name of their TrustedIssuer. */
 export const BACKCHANNEL = /^\/oidc\/backchannel-logout\/([a-z0-9-]{1,63})$/;
 
-/** How long a denied `sid` is kept where the issuer's tokens have no longest life: a day, in seconds. */
-const LONGEST_TOKEN = 86_400;
+/** Seconds for which a denied `sid` is kept at least: the limit may be raised to this default of it meanwhile. */
+const DAY = 86_400;
+/** Milliseconds since the epoch, where the issuer's tokens have no longest life. */
+const NEVER = 253_402_300_799_000;
 
 export interface BackchannelOptions {
   store: Store;
@@ -34,7 +36,7 @@ export function createBackchannelLogout(o: BackchannelOptions) {
     const ids =
       sid !== undefined ? await rows.ids({ issuer, sid }) : await rows.ids({ issuer, subject: subject ?? '' });
     const gone = rows.removal(ids);
-    const until = now() + (config.maxLifetime ?? LONGEST_TOKEN) * 1000;
+    const until = endOfLongest(config, now());
     const others =
       sid !== undefined
         ? denial(store, { issuer, claim: sidUntil(now()), value: sid, until })
@@ -73,6 +75,11 @@ export function createBackchannelLogout(o: BackchannelOptions) {
       throw error;
     }
   };
+}
+
+/** When the last token has ended that was issued up to now, and that this issuer could have issued. */
+function endOfLongest({ maxLifetime, leeway = 30 }: IssuerConfig, now: number): number {
+  return maxLifetime === undefined ? NEVER : now + (Math.max(maxLifetime, DAY) + 2 * leeway) * 1000;
 }
 
 /** Section 2.8. */

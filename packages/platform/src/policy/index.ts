@@ -9,6 +9,7 @@ export { authorizeTarget } from './authorize-target.ts';
 export { type BoundTool, missingTools, resolveModel, resolveTools, type WriterMayUse } from './bound-tools.ts';
 export { createPolicy } from './policy.ts';
 export { followRevocations } from './revocations.ts';
+export { createSharedSecrets } from './shared-secrets.ts';
 export { type Admitted, type Presence, presentCaller, stillAllowed, watchAccess } from './still-allowed.ts';
 export { createTrustedIssuers } from './trusted-issuers.ts';
 export type { Policy } from './types.ts';

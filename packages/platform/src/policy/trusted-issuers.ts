@@ -1,16 +1,17 @@
-import { type IssuerConfig, issuerProblems, type KeySource } from '@onbehalf/access';
+import { type IssuerConfig, issuerProblems, type KeySource, secretProblem } from '@onbehalf/access';
 import { milliseconds } from '@onbehalf/resources';
-import type { SecretValue } from '@onbehalf/secret-value';
+import { SecretValue } from '@onbehalf/secret-value';
 import type { Egress } from '../egress/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
-import type { CredentialSource } from '../vault/index.ts';
+import type { SecretRef } from '../vault/index.ts';
+import type { SharedSecrets } from './shared-secrets.ts';
 
 type TrustedIssuer = Stored<'TrustedIssuer'>;
 
 export interface TrustedIssuersOptions<L = unknown> {
   registry: Registry;
   egress: Egress;
-  credentials: CredentialSource;
+  sharedSecrets: SharedSecrets;
   /** The embedded issuer: its resource only shows it. */
   embedded: string;
   onProblem: (name: string, problem: string) => void;
@@ -18,9 +19,19 @@ export interface TrustedIssuersOptions<L = unknown> {
   onChange: (name: string) => void;
   /** What it says of sign-in there, if people may. */
   loginOf: (resource: TrustedIssuer) => L | undefined;
+  /** Of these `problemOf` may say something else now. */
+  onJudged: (uids: readonly string[]) => void;
+}
+
+/** Why a TrustedIssuer is not trusted: the reason of its condition `Accepted`, and what to do. */
+export interface IssuerProblem {
+  reason: 'SecretShared' | 'SecretRefused' | 'NotUsable' | 'NotReadable';
+  message: string;
 }
 
 const RETRY_MS = 15_000;
+/** Seconds, where the resource names none. */
+const DEFAULT_MAX_LIFETIME = 86_400;
 const DEFAULT_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 interface Built<L> {
@@ -38,38 +49,56 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
   let working = Promise.resolve();
   /** Issuers that were read before. */
   const seen = new Set<string>();
+  let problems = new Map<string, IssuerProblem>();
   let closed = false;
 
   async function rebuild() {
     const next = new Map<string, Built<L>>();
     const changed: string[] = [];
+    const found = new Map<string, IssuerProblem>();
+    const secrets = new Map<string, string>();
     let again = false;
-    for (const resource of registry.list('TrustedIssuer')) {
+    for (const resource of registry.list('TrustedIssuer').sort(byAge)) {
       if (resource.spec.issuer === options.embedded) continue;
-      const version = String(resource.metadata.generation);
-      const known = built.get(resource.metadata.uid);
-      if (known?.version === version) {
-        next.set(resource.metadata.uid, known);
-        continue;
-      }
+      const { uid, name, generation } = resource.metadata;
+      const version = String(generation);
+      const known = built.get(uid);
+      const refuse = (problem: IssuerProblem) => {
+        found.set(uid, problem);
+        if (problems.get(uid)?.message !== problem.message) options.onProblem(name, problem.message);
+      };
       try {
+        const refused = await secretProblemOf(options, resource, secrets);
+        if (refused !== undefined) {
+          refuse(refused);
+          continue;
+        }
+        if (known?.version === version) {
+          next.set(uid, known);
+          continue;
+        }
         const config = await configOf(options, resource);
-        const problems = issuerProblems(config);
-        if (problems.length > 0) options.onProblem(resource.metadata.name, problems.join('; '));
+        const mistakes = issuerProblems(config);
+        if (mistakes.length > 0) refuse({ reason: 'NotUsable', message: mistakes.join('; ') });
         else {
           const login = options.loginOf(resource);
-          next.set(resource.metadata.uid, { version, config, ...(login !== undefined && { login }) });
-          if (known !== undefined || seen.has(resource.metadata.uid)) changed.push(config.name);
-          seen.add(resource.metadata.uid);
+          next.set(uid, { version, config, ...(login !== undefined && { login }) });
+          if (known !== undefined || seen.has(uid)) changed.push(config.name);
+          seen.add(uid);
         }
       } catch (error) {
-        options.onProblem(resource.metadata.name, error instanceof Error ? error.message : 'cannot be read');
+        refuse({ reason: 'NotReadable', message: error instanceof Error ? error.message : 'cannot be read' });
         again = true;
       }
     }
+    const judged = [...found.keys(), ...problems.keys()].filter(
+      (uid) => found.get(uid)?.message !== problems.get(uid)?.message,
+    );
+    problems = found;
     built = next;
     current = [...next.values()].map(({ config }) => config);
     for (const name of changed) options.onChange(name);
+    if (judged.length > 0) options.onJudged(judged);
     clearTimeout(timer);
     if (again && !closed) timer = setTimeout(refresh, RETRY_MS).unref();
   }
@@ -88,6 +117,9 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
         current = [...built.values()].map(({ config }) => config);
       }
       if (!resource || resource.kind === 'TrustedIssuer') refresh();
+      // Another secret may be a published one, or somebody else's.
+      else if (resource.kind === 'Secret' && registry.list('TrustedIssuer').some(({ spec }) => spec.legacyHs256))
+        refresh();
     }
   });
   refresh();
@@ -98,6 +130,7 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     /** Those at which people sign in. */
     logins: (): readonly L[] => [...built.values()].flatMap(({ login }) => (login === undefined ? [] : [login])),
     settled: () => working,
+    problemOf: (uid: string): IssuerProblem | undefined => problems.get(uid),
     close() {
       closed = true;
       clearTimeout(timer);
@@ -106,14 +139,45 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
   };
 }
 
+/** The first of two with one secret stays: who came later would speak for people that are not theirs. */
+const byAge = (a: TrustedIssuer, b: TrustedIssuer) =>
+  (a.metadata.createdAt ?? '').localeCompare(b.metadata.createdAt ?? '') ||
+  a.metadata.uid.localeCompare(b.metadata.uid);
+
+const useOf = ({ metadata, writer }: TrustedIssuer) => ({
+  kind: 'TrustedIssuer',
+  uid: metadata.uid,
+  ...(writer && { writer }),
+});
+
+/** `taken`: by which issuer each secret is used, by its hash; this one's are added. */
+async function secretProblemOf(
+  { sharedSecrets }: Pick<TrustedIssuersOptions, 'sharedSecrets'>,
+  resource: TrustedIssuer,
+  taken: Map<string, string>,
+): Promise<IssuerProblem | undefined> {
+  const { legacyHs256: legacy } = resource.spec;
+  if (legacy === undefined) return undefined;
+  const refs = [legacy.secretRef, ...(legacy.previousSecretRef ? [legacy.previousSecretRef] : [])];
+  const secrets = await Promise.all(refs.map((ref) => sharedSecrets.read(ref, useOf(resource))));
+  const weak = secrets.map(secretProblem).find((problem) => problem !== undefined);
+  if (weak !== undefined) return { reason: 'SecretRefused', message: weak };
+  const own = await Promise.all(secrets.map((secret) => hashOf(secret, legacy.lowercaseSecret === true)));
+  const other = own.map((hash) => taken.get(hash)).find((name) => name !== undefined);
+  if (other !== undefined) {
+    const message = `its secret is that of the TrustedIssuer ${other}: give it one of its own`;
+    return { reason: 'SecretShared', message };
+  }
+  for (const hash of own) taken.set(hash, resource.metadata.name);
+  return undefined;
+}
+
+const hashOf = (secret: SecretValue, lowercase: boolean): Promise<string> =>
+  (lowercase ? SecretValue.of(secret.reveal().toLowerCase()) : secret).sha256();
+
 async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer): Promise<IssuerConfig> {
   const { spec, metadata } = resource;
-  const open = (
-    ref: NonNullable<NonNullable<TrustedIssuer['spec']['legacyHs256']>['secretRef']>,
-  ): Promise<SecretValue> =>
-    options.credentials
-      .open(ref, { kind: 'TrustedIssuer', uid: metadata.uid, ...(resource.writer && { writer: resource.writer }) })
-      .then(({ value }) => value);
+  const read = (ref: SecretRef) => () => options.sharedSecrets.read(ref, useOf(resource));
   const legacy = spec.legacyHs256;
   return {
     name: metadata.name,
@@ -130,13 +194,16 @@ async function configOf(options: TrustedIssuersOptions, resource: TrustedIssuer)
     ...(spec.claims && { claims: withoutUndefined(spec.claims) }),
     ...(spec.roleMap && { roleMap: spec.roleMap }),
     maxRole: spec.maxRole ?? 'REGULAR',
-    ...(spec.maxLifetime !== undefined && { maxLifetime: milliseconds(spec.maxLifetime) / 1_000 }),
+    // Shared-secret tokens live for days, and say nothing of when they were issued.
+    ...(spec.maxLifetime !== undefined
+      ? { maxLifetime: milliseconds(spec.maxLifetime) / 1_000 }
+      : legacy === undefined && { maxLifetime: DEFAULT_MAX_LIFETIME }),
     ...(spec.leeway !== undefined && { leeway: milliseconds(spec.leeway) / 1_000 }),
     ...(spec.login && { loginClientId: spec.login.client.id }),
     ...(legacy && {
       legacyHs256: {
-        secret: await open(legacy.secretRef),
-        ...(legacy.previousSecretRef && { previousSecret: await open(legacy.previousSecretRef) }),
+        secret: read(legacy.secretRef),
+        ...(legacy.previousSecretRef && { previousSecret: read(legacy.previousSecretRef) }),
         ...(legacy.lowercaseSecret !== undefined && { lowercaseSecret: legacy.lowercaseSecret }),
         ...(legacy.mintSubject !== undefined && { mintSubject: legacy.mintSubject }),
         maxRole: spec.maxRole ?? 'REGULAR',

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
+import { keepHouse } from '../../src/people/housekeeping.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { CLIENT, type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
 
@@ -92,6 +93,34 @@ test('X13 an issuer that uses the sid again for another login is believed; what 
   assert.equal((await again(await office.accessToken('alice', 'sid-1', { iat: now + 9 }))).subject, 'alice');
   verifier.close();
 });
+
+for (const [hours, limit] of [
+  [60, 72 * 3_600],
+  [24, 3_600],
+  [24_000, undefined],
+] as const)
+  test(`X13 what a logout ended does not come back: a token of ${hours} h where the longest is ${limit ?? 'not set'}`, async () => {
+    await using w = await start();
+    const { f, office } = w;
+    const { config } = office;
+    if (limit !== undefined) config.maxLifetime = limit;
+    const onError = (error: unknown) => assert.fail(String(error));
+    const house = keepHouse({ store: f.store, now: f.now, work: async () => undefined, onError });
+    const now = Math.floor(Date.now() / 1000);
+    const long = (sid: string) => office.accessToken('alice', sid, { iat: now, exp: now + hours * 3_600 });
+    const [ended, other] = [await long('sid-1'), await long('sid-2')];
+    assert.equal((await post(f, form(await office.logoutToken({ sub: 'alice', sid: 'sid-1' })))).status, 200);
+    // The limit may be raised meanwhile: to the default at least, that brings nothing back.
+    if (limit === 3_600) config.maxLifetime = 86_400;
+    for (const part of [0, 0.5, 0.99, 1]) {
+      // Believed for 30 s more than it lives.
+      f.clock.ahead = part * hours * 3_600_000 + (part === 1 ? 25_000 : 0);
+      await house.sweep();
+      await assert.rejects(w.bearer(ended), { code: 'token_revoked' });
+      assert.equal(await w.bearer(other), 'alice', String(part));
+    }
+    house.close();
+  });
 
 test('X13 a logout with a sub and no sid ends all logins of that person, and what was issued before; they may come again', async () => {
   await using w = await start();

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SecretValue } from '@onbehalf/secret-value';
+import { decodeJwt } from 'jose';
 import { createLimits } from '../../src/issuer/token-service/limits.ts';
 import { keepHouse } from '../../src/people/housekeeping.ts';
 import { postForm } from '../issuer/browser.ts';
@@ -32,6 +34,25 @@ test('what has ended is deleted, and nothing that has not', async () => {
   assert.deepEqual((await count()).slice(0, 3), [0, 0, 0]);
   const sid = { issuer: f.publicUrl, subject: 'alice', sid: 'any' };
   assert.equal(f.identity.principals.denied(sid), false);
+  house.close();
+});
+
+test('a revoked token stays refused for as long as anybody believes it, which is a little longer than it lives', async () => {
+  await using f = await identityFixture();
+  const { access_token: token } = await signInByLink(f, 'alice');
+  const bob = await signInByLink(f, 'bob');
+  const onError = (error: unknown) => assert.fail(String(error));
+  const house = keepHouse({ store: f.store, now: f.now, work: async () => undefined, onError });
+  const verify = (value: string) => f.identity.verifier.verify(SecretValue.of(value), 'api');
+  assert.equal((await verify(token)).subject, 'alice');
+  assert.equal((await postForm(f.publicUrl, { client_id: 'cli', token }, '/sts/revoke')).status, 200);
+  const end = Number(decodeJwt(token).exp) * 1_000;
+  for (const ahead of [0, 25_000]) {
+    f.clock.ahead = ahead === 0 ? 0 : end + ahead - Date.now();
+    await house.sweep();
+    await assert.rejects(verify(token), { code: 'token_revoked' });
+  }
+  assert.equal((await verify(bob.access_token)).subject, 'bob', 'not yet over for anybody else');
   house.close();
 });
 
