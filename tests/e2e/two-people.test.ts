@@ -108,10 +108,96 @@ spec: {url: "${proxied}", auth: {mode: Exchange, tokenServiceRef: {name: onbehal
     assert.deepEqual((await world.as(carol, 'GET', '/sessions')).body.items, []);
   });
 
-  test('a RESTRICTED person may sign in, but not run; with read they get 403', async () => {
+  test('I7 somebody who is made RESTRICTED goes on reading their own conversation, and does nothing in it', async () => {
+    await grantRun(world, 'dora');
+    await world.admin('POST', '/principals', { subject: 'dora', role: 'REGULAR' });
+    const dora = await world.token('dora');
+    const { body } = await say(world, dora, 'list my orders');
+    const address = `/agents/assistant/sessions/${body.session}`;
+    await world.admin('PATCH', '/principals', { issuer: world.url, subject: 'dora', role: 'RESTRICTED' });
+    for (const path of ['/sessions', address, `${address}/events`])
+      assert.equal((await world.as(dora, 'GET', path)).status, 200, path);
+    assert.equal((await world.as(dora, 'POST', `${address}/messages`, { content: 'more' })).status, 403);
+    for (const method of ['PATCH', 'DELETE'])
+      assert.equal((await world.as(dora, method, address, { title: 'x' })).status, 403, method);
+    assert.equal((await world.as(alice, 'GET', address)).status, 404);
+  });
+
+  test('an AUDITOR neither lists nor runs agents, with a grant neither; the evidence is theirs to read', async () => {
+    await grantRun(world, 'audrey');
+    const audrey = await world.token('audrey');
+    for (const path of ['/agents', '/agents/models'])
+      assert.equal((await world.as(audrey, 'GET', path)).status, 403, path);
+    assert.equal((await world.as(audrey, 'POST', '/agents/assistant/sessions', {})).status, 403);
+    assert.equal((await world.as(audrey, 'POST', '/tickets', { agent: 'assistant' })).status, 403);
+    for (const path of ['/audit', '/exchanges', '/me', '/mcp-servers'])
+      assert.equal((await world.as(audrey, 'GET', path)).status, 200, path);
+  });
+
+  test('explain shows people their own grant and no target of a server that they may not read; ADMIN and admin see all', async () => {
+    interface Explained {
+      callers: { to: string; grant: string }[];
+      tools: { server: string; target?: object; tokenService?: string }[];
+    }
+    const explained = async (token: string) =>
+      (await world.as<Explained>(token, 'GET', '/agents/assistant/explain')).body;
+    const all = await explained(await world.token('root'));
+    const mine = await explained(alice);
+    assert.ok(all.callers.some(({ to }) => to.startsWith('bob ')) && all.callers.length > mine.callers.length);
+    assert.ok(mine.callers.length > 0);
+    assert.ok(
+      mine.callers.every(({ to }) => to === `alice of ${world.url}`),
+      JSON.stringify(mine.callers),
+    );
+    assert.ok(all.tools.length > 0 && all.tools.every(({ target, tokenService }) => target && tokenService));
+    assert.deepEqual(
+      mine.tools.map(({ server, target, tokenService }) => [server, target, tokenService]),
+      all.tools.map(({ server }) => [server, undefined, undefined]),
+    );
+    const given = (name: string, on: string, verbs: string) => `
+apiVersion: onbehalf.dev/v1alpha1
+kind: Grant
+metadata: {name: ${name}}
+spec: {to: {principal: {issuer: "${world.url}", subject: carol}}, on: ${on}, verbs: [${verbs}]}
+`;
+    const carol = await world.token('carol');
+    await world.apply(
+      `${given('carol-runs', '{kind: Agent, name: assistant}', 'run')}---${given('carol-reads', '{kind: RemoteMCPServer, name: orders}', 'read')}`,
+    );
+    const hers = await explained(carol);
+    assert.deepEqual(
+      hers.callers.map(({ grant }) => grant),
+      ['carol-runs'],
+    );
+    assert.deepEqual(
+      new Set(hers.tools.filter(({ target }) => target !== undefined).map(({ server }) => server)),
+      new Set(['orders']),
+    );
+    await world.apply(given('carol-runs', '{kind: Agent, name: assistant}', 'admin'));
+    assert.deepEqual((await explained(carol)).callers.length, all.callers.length + 1);
+    for (const name of ['carol-runs', 'carol-reads']) await world.admin('DELETE', `/grants/${name}`);
+  });
+
+  test('a RESTRICTED person may sign in and read what they once said; for the rest they get 403, with a grant too', async () => {
     await grantRun(world, 'rita');
     const rita = await world.token('rita');
-    assert.equal((await world.as(rita, 'GET', '/agents/assistant')).status, 200);
+    for (const path of ['/me', '/sessions']) assert.equal((await world.as(rita, 'GET', path)).status, 200, path);
+    for (const path of [
+      '/agents',
+      '/agents/models',
+      '/agents/assistant',
+      '/agents/assistant/explain',
+      '/agents/assistant/sessions',
+      '/mcp-servers',
+      '/model-configs',
+      '/grants',
+      '/exchanges',
+      '/audit',
+      '/access/can-i?verb=run&kind=Agent&name=assistant',
+    ])
+      assert.equal((await world.as(rita, 'GET', path)).status, 403, path);
+    for (const path of ['/apply', '/tickets', '/agents', '/mcp-servers'])
+      assert.equal((await world.as(rita, 'POST', path, {})).status, 403, path);
     assert.equal((await world.as(rita, 'POST', '/agents/assistant/sessions', {})).status, 403);
   });
 

@@ -5,10 +5,13 @@ import type { Role } from './types.ts';
 export type Action =
   | Verb
   | 'list'
+  | 'resources.list'
+  | 'apply'
   | 'create'
   | 'login'
   | 'me.read'
   | 'ticket.create'
+  | 'session.list'
   | 'session.read'
   | 'session.post'
   | 'session.stop'
@@ -52,20 +55,23 @@ export interface Rule {
   delegated: 'never' | 'agents' | 'services' | 'thread';
 }
 
+/** RESTRICTED may see who it is and what it once said, and leave. */
 const EVERYONE = ['RESTRICTED', 'REGULAR', 'AUDITOR', 'ADMIN'] as const;
 const ACTIVE = ['REGULAR', 'AUDITOR', 'ADMIN'] as const;
+/** Who talks to agents. An AUDITOR reads evidence, and no content. */
+const USERS = ['REGULAR', 'ADMIN'] as const;
 const AUDITORS = ['AUDITOR', 'ADMIN'] as const;
 const ADMINS = ['ADMIN'] as const;
 
 /** The whole policy but for grants and ownership, on one screen. */
 export const ACTIONS: Readonly<Record<Action, Rule>> = {
-  read: { on: 'verb', verb: 'read', roles: EVERYONE, delegated: 'agents' },
-  run: { on: 'verb', verb: 'run', roles: ACTIVE, delegated: 'agents' },
+  read: { on: 'verb', verb: 'read', roles: ACTIVE, delegated: 'agents' },
+  run: { on: 'verb', verb: 'run', roles: USERS, delegated: 'agents' },
   use: { on: 'verb', verb: 'use', roles: ACTIVE, delegated: 'never' },
   write: { on: 'verb', verb: 'write', roles: ACTIVE, delegated: 'never' },
   admin: { on: 'verb', verb: 'admin', roles: ACTIVE, delegated: 'never' },
   decide: { on: 'verb', verb: 'decide', roles: ACTIVE, delegated: 'services' },
-  'ticket.create': { on: 'verb', verb: 'run', roles: ACTIVE, delegated: 'never' },
+  'ticket.create': { on: 'verb', verb: 'run', roles: USERS, delegated: 'never' },
   'grant.read': { on: 'verb', verb: 'admin', roles: ACTIVE, delegated: 'never' },
   'grant.write': { on: 'verb', verb: 'admin', roles: ACTIVE, delegated: 'never' },
   'budget.write': { on: 'verb', verb: 'admin', roles: ACTIVE, delegated: 'never' },
@@ -74,23 +80,27 @@ export const ACTIONS: Readonly<Record<Action, Rule>> = {
 
   // A conversation is its owner's. ADMIN reads one with a reason, and stops or deletes it, but never speaks in it.
   'session.read': { on: 'own', roles: EVERYONE, others: ADMINS, reason: true, invited: true, delegated: 'thread' },
-  'session.post': { on: 'own', roles: ACTIVE, delegated: 'thread' },
-  'session.stop': { on: 'own', roles: EVERYONE, others: ADMINS, delegated: 'thread' },
-  'session.update': { on: 'own', roles: EVERYONE, delegated: 'never' },
-  'session.delete': { on: 'own', roles: EVERYONE, others: ADMINS, delegated: 'never' },
-  'session.share': { on: 'own', roles: ACTIVE, delegated: 'never' },
-  'session.token': { on: 'own', roles: ACTIVE, delegated: 'thread' },
+  'session.post': { on: 'own', roles: USERS, delegated: 'thread' },
+  'session.stop': { on: 'own', roles: ACTIVE, others: ADMINS, delegated: 'thread' },
+  'session.update': { on: 'own', roles: ACTIVE, delegated: 'never' },
+  'session.delete': { on: 'own', roles: ACTIVE, others: ADMINS, delegated: 'never' },
+  'session.share': { on: 'own', roles: USERS, delegated: 'never' },
+  'session.token': { on: 'own', roles: USERS, delegated: 'thread' },
   'approval.read': { on: 'own', roles: ACTIVE, invited: true, delegated: 'never' },
   'approval.decide': { on: 'own', roles: ACTIVE, invited: true, delegated: 'never' },
-  'audit.read': { on: 'own', roles: EVERYONE, others: AUDITORS, delegated: 'never' },
-  'usage.read': { on: 'own', roles: EVERYONE, others: AUDITORS, delegated: 'never' },
-  'exchanges.read': { on: 'own', roles: EVERYONE, others: AUDITORS, delegated: 'never' },
-  'exchanges.revoke': { on: 'own', roles: EVERYONE, others: ADMINS, delegated: 'never' },
+  'audit.read': { on: 'own', roles: ACTIVE, others: AUDITORS, delegated: 'never' },
+  'usage.read': { on: 'own', roles: ACTIVE, others: AUDITORS, delegated: 'never' },
+  'exchanges.read': { on: 'own', roles: ACTIVE, others: AUDITORS, delegated: 'never' },
+  'exchanges.revoke': { on: 'own', roles: ACTIVE, others: ADMINS, delegated: 'never' },
 
-  list: { on: 'role', roles: EVERYONE, delegated: 'agents' },
+  // Agents, and the models that they may use; what a gateway asks about a path that names no agent.
+  list: { on: 'role', roles: USERS, delegated: 'agents' },
+  'resources.list': { on: 'role', roles: ACTIVE, delegated: 'never' },
+  apply: { on: 'role', roles: ACTIVE, delegated: 'never' },
+  'session.list': { on: 'role', roles: EVERYONE, delegated: 'never' },
   login: { on: 'role', roles: EVERYONE, delegated: 'never' },
   'me.read': { on: 'role', roles: EVERYONE, delegated: 'never' },
-  'access.can-i': { on: 'role', roles: EVERYONE, delegated: 'never' },
+  'access.can-i': { on: 'role', roles: ACTIVE, delegated: 'never' },
   'access.review': { on: 'role', roles: AUDITORS, delegated: 'never' },
   'audit.export': { on: 'role', roles: AUDITORS, delegated: 'never' },
   'principals.read': { on: 'role', roles: AUDITORS, delegated: 'never' },

@@ -1,3 +1,4 @@
+import { ACTIONS } from './actions.ts';
 import { DENY, type Decision, type DecisionContext, isInactive, isStopped } from './decide.ts';
 import { restrictionsOn, verbsOn } from './matching.ts';
 import { bitOf, type PolicyResource, type PolicyTable } from './policy.ts';
@@ -30,7 +31,7 @@ export function decideTool(
 
 function check(table: PolicyTable, principal: Principal, call: ToolCall, now: number): Decision {
   if (isInactive(table, principal)) return DENY.inactive;
-  if (principal.role === 'RESTRICTED') return DENY.role;
+  if (!ACTIONS.run.roles.includes(principal.role)) return DENY.role;
   const agents = call.agents.map(({ uid }) => table.resources.get(uid));
   const server = table.resources.get(call.server.uid);
   if (agents.length === 0) return TOOL.chain;

@@ -13,6 +13,7 @@ export { AccessError, type AccessErrorCode, type Challenge } from './errors.ts';
 export { issuerProblems } from './issuers.ts';
 export { legacyIssuer, secretProblem, verifiesWithLowercasedSecret } from './legacy.ts';
 export type { LogoutToken } from './login-tokens.ts';
+export { grantsFor } from './matching.ts';
 export {
   compileTable,
   createPolicyTable,

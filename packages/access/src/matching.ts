@@ -44,6 +44,15 @@ export function restrictionsOn(table: PolicyTable, principal: Principal, target:
   return found.filter(({ grant }) => counts(grant, target.kind, now));
 }
 
+/** The uids of the grants on a resource or its namespace that are for this principal. Ownership and ADMIN need none. */
+export function grantsFor(table: PolicyTable, principal: Principal, target: Target, now: number): string[] {
+  const indexes = [table.onResource.get(target.uid), table.onNamespace.get(target.namespace)];
+  return indexes
+    .flatMap((index) => (index === undefined ? [] : matchesIn(index, principal)))
+    .filter((grant) => counts(grant, target.kind, now))
+    .map(({ uid }) => uid);
+}
+
 function verbsIn(index: GrantIndex | undefined, principal: Principal, kind: string | undefined, now: number): number {
   if (index === undefined) return 0;
   const { self, groups } = keysOf(principal);

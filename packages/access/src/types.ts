@@ -1,6 +1,6 @@
 import type { SecretValue } from '@onbehalf/secret-value';
 
-/** From least to most. RESTRICTED may sign in and read, but not run agents. */
+/** From least to most. RESTRICTED may sign in and read its own conversations; AUDITOR reads evidence and runs nothing. */
 export type Role = 'INACTIVE' | 'RESTRICTED' | 'REGULAR' | 'AUDITOR' | 'ADMIN';
 
 /** An entrance with an audience of its own. WebSocket, forward-auth and console belong to `api`. */

@@ -8,6 +8,7 @@ import {
   decide,
   decideTool,
   findResource,
+  grantsFor,
   type PolicyGrant,
   type PolicyResource,
   type PolicyTable,
@@ -110,14 +111,34 @@ test('INACTIVE and disabled are denied before any look-up', () => {
   assert.equal(ask(t, principal('alice', { issuer: partner }), 'read', 'a1'), 'hide unreadable');
 });
 
-test('RESTRICTED may sign in and read, but not run or change', () => {
+test('RESTRICTED may sign in and read what it once said, and nothing else; what it may not see is hidden all the same', () => {
   const restricted = principal('alice', { role: 'RESTRICTED' });
   const t = table([agent('a1'), agent('a2')], [grant(to('alice'), ['admin'], onAgent('a1'))]);
-  assert.equal(ask(t, restricted, 'read', 'a1'), 'allow grant');
-  for (const verb of ['run', 'use', 'write', 'admin', 'decide', 'ticket.create'] as const)
+  for (const verb of ['read', 'run', 'use', 'write', 'admin', 'decide', 'ticket.create'] as const)
     assert.equal(ask(t, restricted, verb, 'a1'), 'deny role');
   assert.equal(ask(t, restricted, 'run', 'a2'), 'hide unreadable');
-  assert.equal(ask(t, restricted, 'login', ''), 'allow role');
+  for (const action of ['login', 'me.read', 'session.list'] as const)
+    assert.equal(ask(t, restricted, action, ''), 'allow role');
+  for (const action of ['list', 'resources.list', 'apply', 'access.can-i', 'audit.export'] as const)
+    assert.equal(ask(t, restricted, action, ''), 'deny role');
+  const own = { kind: 'Session', owner: { issuer: ours, subject: 'alice' } };
+  const say = (action: Action) => decide(t, restricted, action, own, { now }).effect;
+  assert.equal(say('session.read'), 'allow');
+  for (const action of ['session.post', 'session.stop', 'session.update', 'session.delete', 'exchanges.read'] as const)
+    assert.equal(say(action), 'deny', action);
+  assert.deepEqual(visible(t, restricted, [{ kind: 'Agent', uid: 'a1' }], { now }), []);
+});
+
+test('AUDITOR reads evidence: it neither lists agents, nor runs one, whatever the grants say', () => {
+  const auditor = principal('alice', { role: 'AUDITOR' });
+  const t = table([agent('a1'), agent('a2')], [grant(to('alice'), ['admin'], onAgent('a1'))]);
+  for (const verb of ['run', 'ticket.create'] as const) assert.equal(ask(t, auditor, verb, 'a1'), 'deny role');
+  assert.equal(ask(t, auditor, 'run', 'a2'), 'hide unreadable');
+  assert.equal(ask(t, auditor, 'list', ''), 'deny role');
+  for (const action of ['resources.list', 'audit.export', 'access.review'] as const)
+    assert.equal(ask(t, auditor, action, ''), 'allow role');
+  const own = { kind: 'Session', owner: { issuer: ours, subject: 'alice' } };
+  assert.equal(decide(t, auditor, 'session.post', own, { now }).effect, 'deny');
 });
 
 test('an agent that is switched off, and the switches of the installation', () => {
@@ -138,12 +159,34 @@ test('an agent that is switched off, and the switches of the installation', () =
   assert.equal(ask(all, alice, 'read', 'on'), 'allow grant');
 });
 
+test('the grants that are for somebody: their own, of their groups, their role, their issuer and the namespace, no other', () => {
+  const given = [
+    grant(to('alice'), ['run'], onAgent('a1')),
+    grant(to('bob'), ['run'], onAgent('a1')),
+    grant({ group: { issuer: ours, name: 'finance' } }, ['run'], onAgent('a1')),
+    grant({ group: { issuer: partner, name: 'finance' } }, ['run'], onAgent('a1')),
+    grant({ role: 'REGULAR' }, ['read'], onAgent('a1')),
+    grant({ everyone: { issuer: partner } }, ['read'], onAgent('a1')),
+    grant({ everyone: { issuer: ours } }, ['read'], { namespace: 'default' }),
+    grant(to('alice'), ['run'], onAgent('a1'), { expiresAt: now }),
+    grant(to('alice'), ['run'], onAgent('a2')),
+  ];
+  const t = table([agent('a1'), agent('a2')], given);
+  const a1 = { kind: 'Agent', namespace: 'default', uid: 'a1' };
+  const uids = (...at: number[]) => at.map((index) => given[index]?.uid ?? '').sort();
+  const of = (who: Principal) => grantsFor(t, who, a1, now).sort();
+  assert.deepEqual(of(principal('alice', { groups: ['finance'] })), uids(0, 2, 4, 6));
+  assert.deepEqual(of(bob), uids(1, 4, 6));
+  assert.deepEqual(of(principal('alice', { issuer: partner })), uids(4, 5));
+});
+
 test('grants to a group, a role, everyone, a namespace; and until they expire', () => {
   const t = table(
     [agent('g'), agent('r'), agent('e'), agent('n', { namespace: 'team' }), agent('x')],
     [
       grant({ group: { issuer: ours, name: 'finance' } }, ['run'], onAgent('g')),
-      grant({ role: 'AUDITOR' }, ['run'], onAgent('r')),
+      grant({ role: 'ADMIN' }, ['run'], onAgent('r')),
+      grant({ role: 'AUDITOR' }, ['read'], onAgent('r')),
       grant({ everyone: { issuer: ours } }, ['run'], onAgent('e')),
       grant(to('alice'), ['run'], { namespace: 'team' }),
       grant(to('alice'), ['run'], onAgent('x'), { expiresAt: now + 1 }),
@@ -151,7 +194,8 @@ test('grants to a group, a role, everyone, a namespace; and until they expire', 
   );
   assert.equal(ask(t, principal('x', { groups: ['a', 'finance'] }), 'run', 'g'), 'allow grant');
   assert.equal(ask(t, alice, 'run', 'g'), 'hide unreadable');
-  assert.equal(ask(t, principal('x', { role: 'AUDITOR' }), 'run', 'r'), 'allow grant');
+  assert.equal(ask(t, principal('x', { role: 'AUDITOR' }), 'read', 'r'), 'allow grant');
+  assert.equal(ask(t, principal('x', { role: 'ADMIN' }), 'run', 'r'), 'allow admin');
   assert.equal(ask(t, alice, 'run', 'r'), 'hide unreadable');
   assert.equal(ask(t, bob, 'run', 'e'), 'allow grant');
   assert.equal(ask(t, principal('bob', { issuer: partner }), 'run', 'e'), 'hide unreadable');

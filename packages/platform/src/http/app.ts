@@ -158,7 +158,7 @@ async function authorize(
   const { caller } = request;
   if (!caller) throw new HttpProblem('unauthenticated', 'sign in');
   // Before any look-up: who is inactive learns nothing.
-  const active = policy.decide(caller.principal, 'list', { kind: 'Server' });
+  const active = policy.decide(caller.principal, 'me.read', { kind: 'Server' });
   if (caller.principal.role === 'INACTIVE' || active.rule === 'inactive')
     throw new HttpProblem('forbidden', active.reason);
   if (!definition) return;

@@ -1,3 +1,4 @@
+import { grantsFor, type Principal } from '@onbehalf/access';
 import { type Explanation, explanation, modelConfigRefOf, modelList, tokenServiceNameOf } from '@onbehalf/resources';
 import type { Models } from '../../models/index.ts';
 import { type Policy, resolveModel, resolveTools } from '../../policy/index.ts';
@@ -11,6 +12,7 @@ export interface AgentPorts {
   policy: Policy;
   models: Pick<Models, 'list'>;
   modelsEnabled: boolean;
+  now: () => number;
 }
 
 export function agentRoutes(o: AgentPorts): readonly Route[] {
@@ -48,16 +50,24 @@ export function agentRoutes(o: AgentPorts): readonly Route[] {
       if (!agent) throw notFound();
       return { question: { action: 'read', resource: { kind: 'Agent', uid: agent.metadata.uid } }, found: agent };
     },
-    handle: async ({ found }) => explainAgent(o, found),
+    handle: async ({ caller, found }) => explainAgent(o, found, caller.principal),
   });
 
   return [models, explain];
 }
 
-function explainAgent({ registry, policy }: AgentPorts, agent: Stored<'Agent'>): Explanation {
+/** As far as the one who asks may see it: their own grants, and the targets of the servers that they may read. */
+function explainAgent(
+  { registry, policy, now }: AgentPorts,
+  agent: Stored<'Agent'>,
+  principal: Principal,
+): Explanation {
   const ref = modelConfigRefOf(agent.spec);
   const namespace = namespaceOf(agent);
   const model = resolveModel(agent, registry, policy.writerMayUse);
+  const { uid } = agent.metadata;
+  const seesAll = policy.decide(principal, 'admin', { kind: 'Agent', uid }).effect === 'allow';
+  const own = new Set(grantsFor(policy.table(), principal, { kind: 'Agent', namespace, uid }, now()));
   return {
     agent: {
       namespace,
@@ -77,11 +87,16 @@ function explainAgent({ registry, policy }: AgentPorts, agent: Stored<'Agent'>):
         : { name: ref.name, provider: '', model: '', problem: `there is no ModelConfig ${ref.name}` },
     }),
     tools: resolveTools(agent, registry, policy.writerMayUse).map((tool) => {
+      const mayRead =
+        tool.server !== undefined &&
+        policy.decide(principal, 'read', { kind: 'RemoteMCPServer', uid: tool.server.metadata.uid }).effect === 'allow';
       const auth = tool.server?.spec.auth;
       const mode = auth?.mode ?? 'None';
       const named = mode === 'Exchange' || mode === 'Workload' ? tokenServiceNameOf({ auth }) : undefined;
       const service = named === undefined ? undefined : registry.get('TokenService', undefined, named);
-      const problem = named !== undefined && !service ? `there is no TokenService ${named}` : tool.problem;
+      const why = named !== undefined && !service ? `there is no TokenService ${named}` : tool.problem;
+      const problem =
+        why === undefined || mayRead || tool.server === undefined ? why : 'it does not work: ask who manages the agent';
       return {
         name: tool.name,
         server: tool.serverName,
@@ -89,17 +104,18 @@ function explainAgent({ registry, policy }: AgentPorts, agent: Stored<'Agent'>):
         mode,
         approved: tool.found?.approved ?? false,
         requireApproval: tool.requireApproval,
-        ...(service && { tokenService: service.metadata.name, profile: service.spec.profile }),
-        ...(service?.spec.delegation && { delegation: service.spec.delegation }),
-        ...(tool.target && {
-          target: {
-            audience: [...tool.target.audience],
-            resource: [...tool.target.resource],
-            scopes: [...tool.target.scopes],
-            expectedAudience: [...tool.target.expectedAudience],
-            origin: tool.target.origin,
-          },
-        }),
+        ...(mayRead && service && { tokenService: service.metadata.name, profile: service.spec.profile }),
+        ...(mayRead && service?.spec.delegation && { delegation: service.spec.delegation }),
+        ...(mayRead &&
+          tool.target && {
+            target: {
+              audience: [...tool.target.audience],
+              resource: [...tool.target.resource],
+              scopes: [...tool.target.scopes],
+              expectedAudience: [...tool.target.expectedAudience],
+              origin: tool.target.origin,
+            },
+          }),
         ...(problem !== undefined && { problem }),
       };
     }),
@@ -107,8 +123,9 @@ function explainAgent({ registry, policy }: AgentPorts, agent: Stored<'Agent'>):
       .list('Grant')
       .filter(
         (grant) =>
-          grant.status.targetUid === agent.metadata.uid ||
-          (grant.spec.on.kind === undefined && grant.spec.on.namespace === namespace),
+          (seesAll || own.has(grant.metadata.uid)) &&
+          (grant.status.targetUid === uid ||
+            (grant.spec.on.kind === undefined && grant.spec.on.namespace === namespace)),
       )
       .map((grant) => ({
         to: granteeText(grant.spec.to),

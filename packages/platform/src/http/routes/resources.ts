@@ -134,7 +134,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         summary: `Lists the resources of kind ${kind} that the caller may read`,
         query: listQuery,
         responses: { 200: resourceList },
-        authorize: byRole('list'),
+        authorize: byRole(kind === 'Agent' ? 'list' : 'resources.list'),
         async handle({ caller, query }) {
           const seen = (registry.list(kind) as StoredResource[]).filter(
             (resource) =>
@@ -155,7 +155,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         budget: 'applies',
         body: z.unknown(),
         responses: { 201: resourceView },
-        authorize: byRole('list'),
+        authorize: byRole('apply'),
         async handle({ caller, body, requestId }) {
           const placed = documentOf(kind, body);
           await control.write(caller, [placed], { expect: 'create', requestId });
@@ -252,7 +252,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     budget: 'applies',
     body: applyRequest,
     responses: { 200: applyResult },
-    authorize: byRole('list'),
+    authorize: byRole('apply'),
     async handle({ caller, body, requestId }) {
       const file = body.file ?? 'documents';
       const { documents, errors } = await documentsOf(body.documents, file);

@@ -129,7 +129,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
       path: '/sessions',
       summary: "The caller's sessions, newest first",
       responses: { 200: sessionList },
-      authorize: byRole('list'),
+      authorize: byRole('session.list'),
       handle: async ({ caller }) => ({
         items: await runtime.sessions.list({ owner: refOf(caller.principal) }),
       }),
