@@ -27,6 +27,7 @@ export interface RemoteTokenService extends Omit<Started, 'actor'>, AsyncDisposa
 export async function startRemoteTokenService(): Promise<RemoteTokenService> {
   const child = fork(import.meta.filename, { execArgv: ['--conditions=onbehalf-source'] });
   const { actor, ...started } = (await answer(child)) as Started;
+  const actorToken = SecretValue.of(actor);
   const ask = (what: object) => {
     child.send(what);
     return answer(child);
@@ -36,7 +37,7 @@ export async function startRemoteTokenService(): Promise<RemoteTokenService> {
     agent: AGENT,
     actor: {
       identity: { iss: 'https://platform.example', sub: `agent:${AGENT.name}`, agentUid: AGENT.uid },
-      current: async () => ({ token: SecretValue.of(actor), tokenType: 'urn:ietf:params:oauth:token-type:jwt' }),
+      current: async () => ({ token: actorToken, tokenType: 'urn:ietf:params:oauth:token-type:jwt' }),
     },
     async user(name) {
       const token = SecretValue.of(String(await ask({ user: name })));

@@ -17,6 +17,8 @@ export interface Identity {
   principal: Omit<Principal, 'role'>;
   claimedRole: Role | undefined;
   issuedAt: number | undefined;
+  /** What `admit` made of it last, so that what is computed of a principal is computed once. */
+  admitted?: Principal;
 }
 
 export function identityOf(payload: JsonObject, issuer: IssuerConfig, tokenHash: string): Identity {
@@ -64,13 +66,18 @@ export function admit(identity: Identity, issuer: IssuerConfig, principals: Prin
   const role = capRole((issuer.rolesFromPrincipals ? record?.role : claimedRole) ?? 'INACTIVE', issuer.maxRole);
   if (role === 'INACTIVE') throw new AccessError('principal_inactive', 'the principal has no active role', who);
   const known = issuer.rolesFromPrincipals ? record : undefined;
-  return {
+  const { kind = principal.kind, name = principal.name, email = principal.email } = known ?? {};
+  const last = identity.admitted;
+  const same = last?.role === role && last.kind === kind && last.name === name && last.email === email;
+  if (same) return last;
+  identity.admitted = Object.freeze({
     ...principal,
     role,
-    ...(known?.kind === undefined ? {} : { kind: known.kind }),
-    ...(known?.name === undefined ? {} : { name: known.name }),
-    ...(known?.email === undefined ? {} : { email: known.email }),
-  };
+    kind,
+    ...(name === undefined ? {} : { name }),
+    ...(email === undefined ? {} : { email }),
+  });
+  return identity.admitted;
 }
 
 /** The largest role that the issuer's map knows, else the map's `*`, else none. Capped. */

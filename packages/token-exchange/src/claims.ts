@@ -87,7 +87,7 @@ function readAct(object: Record<string, unknown>): ActClaim {
 
 /** `scope` (RFC 8693 section 4.2) and `scp` together: a tool server may read either. */
 function readScope({ scope, scp }: Record<string, unknown>): string | undefined {
-  if (scope === undefined && scp === undefined) return undefined;
+  if (scp === undefined && (scope === undefined || typeof scope === 'string')) return scope;
   const words = [scope ?? [], scp ?? []].flat().flatMap((text) => String(text).split(' '));
   return [...new Set(words.filter((word) => word !== ''))].join(' ');
 }

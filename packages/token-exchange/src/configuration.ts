@@ -45,6 +45,12 @@ const CREDENTIAL = {
   WorkloadToken: 'assertion',
 } as const;
 
+const NEEDS = {
+  secret: 'it must be a SecretValue or a function that gets one, never the secret itself',
+  sign: 'PrivateKeyJwt needs a key: make the client with privateKeyJwt()',
+  assertion: 'WorkloadToken needs a function that reads the token, such as tokenFile()',
+};
+
 /**
  * All that can be found wrong before anything is sent.
  * @param service as it was written
@@ -137,8 +143,5 @@ function clientProblem(client: ClientConfig, path: string, add: (path: string, m
   const field = CREDENTIAL[client.auth];
   const credential = (client as unknown as Record<string, unknown>)[field];
   if (typeof credential === 'function' || (field === 'secret' && credential instanceof SecretValue)) return;
-  if (field === 'secret') {
-    add(`${path}.secret`, 'it must be a SecretValue or a function that gets one, never the secret itself');
-  } else if (field === 'sign') add(`${path}.sign`, 'PrivateKeyJwt needs a key: make the client with privateKeyJwt()');
-  else add(`${path}.assertion`, 'WorkloadToken needs a function that reads the token, such as tokenFile()');
+  add(`${path}.${field}`, NEEDS[field]);
 }

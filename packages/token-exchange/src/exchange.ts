@@ -8,7 +8,7 @@ import { type FlightSignals, SingleFlight, waitFor } from './flight.ts';
 import { createInspector } from './inspect.ts';
 import { unknownKeys } from './nearest.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
-import { granted, refused } from './outcome.ts';
+import { outcomeOf } from './outcome.ts';
 import { profileOf } from './profiles/registry.ts';
 import { RecentTimes } from './recent-times.ts';
 import type { GrantedToken } from './response.ts';
@@ -22,6 +22,7 @@ import type {
   Delegation,
   DelegationRequest,
   ExchangedToken,
+  ExchangeFetch,
   ExchangeKind,
   ExchangeOutcome,
   ExchangeStats,
@@ -55,7 +56,7 @@ export interface TokenExchangeOptions {
   /** Audit and telemetry; several with `combineHooks`. */
   readonly hooks?: Hooks;
   /** For requests to the token service. Default: the global one. Redirects are not followed. */
-  readonly fetch?: typeof fetch;
+  readonly fetch?: ExchangeFetch;
   /** Default: WebCrypto. */
   readonly crypto?: ExchangeCrypto;
   /** Milliseconds since the epoch. */
@@ -148,7 +149,7 @@ class Exchange implements TokenExchange {
     checkConfiguration(service);
     const profile = profileOf(service.profile);
     const delegation = delegationOf(service);
-    const fetcher = options.fetch ?? globalThis.fetch;
+    const fetcher: ExchangeFetch = options.fetch ?? globalThis.fetch;
     const maxLifetime = service.maxLifetime ?? 300;
     const timeout = options.timeouts?.attempt ?? 5000;
     const crypto = options.crypto ?? webCrypto;
@@ -283,7 +284,7 @@ class Exchange implements TokenExchange {
 
   async #answer(call: Call): Promise<ExchangedToken> {
     call.signal?.throwIfAborted();
-    if (this.#forgotten.mark !== call.mark) this.#refuseForgotten(call);
+    this.#refuseForgotten(call);
     const key = this.#keys.of(call);
     const found = this.#cache.get(key);
     let entry = found instanceof Promise ? await found : found;
@@ -306,13 +307,13 @@ class Exchange implements TokenExchange {
     this.#refuseForgotten(call);
     this.#counts.joins += 1;
     const ms = this.#monotonic() - began;
-    this.#tellHit(() => granted(call, this.#service.name, token, 'joined', ms));
+    this.#tellHit(() => outcomeOf(call, this.#service.name, 'joined', ms, token));
     return { ...token, joined: true, ms };
   }
 
   #hit(call: Call, { token }: CacheEntry): ExchangedToken {
     this.#counts.hits += 1;
-    if (this.#hooks.onHit) this.#tellHit(() => granted(call, this.#service.name, token, 'cached', 0));
+    if (this.#hooks.onHit) this.#tellHit(() => outcomeOf(call, this.#service.name, 'cached', 0, token));
     return token;
   }
 
@@ -339,7 +340,6 @@ class Exchange implements TokenExchange {
   ): Promise<ExchangedToken> {
     const began = this.#monotonic();
     const { name } = this.#service;
-    let outcome: ExchangeOutcome;
     let token: ExchangedToken;
     let entry: CacheEntry;
     try {
@@ -351,16 +351,17 @@ class Exchange implements TokenExchange {
       const ms = this.#monotonic() - began;
       token = { ...fresh, ms };
       entry = { token: { ...fresh, cached: true }, until: began + cacheFor, tags: tagsOf(call, name) };
-      outcome = granted(call, name, token, 'exchanged', ms);
     } catch (error) {
       this.#counts.refused += 1;
       const refusal = error instanceof TokenExchangeError ? error : foreign(error);
-      await this.#ask(() => this.#hooks.onOutcome?.(refused(call, name, refusal, this.#monotonic() - began))).catch(
-        () => {},
-      );
+      const outcome = outcomeOf(call, name, 'refused', this.#monotonic() - began, undefined, refusal);
+      await this.#ask(() => this.#hooks.onOutcome?.(outcome)).catch(() => {});
       throw refusal;
     }
-    await this.#ask(() => this.#hooks.onOutcome?.(outcome));
+    if (this.#hooks.onOutcome) {
+      const outcome = outcomeOf(call, name, 'exchanged', token.ms, token);
+      await this.#ask(() => this.#hooks.onOutcome?.(outcome));
+    }
     forgotten.throwIfAborted();
     this.#counts[call.kind] += 1;
     if (entry.until > this.#monotonic()) this.#cache.set(key, entry);
@@ -402,6 +403,7 @@ class Exchange implements TokenExchange {
   }
 
   #refuseForgotten(call: Call): void {
+    if (this.#forgotten.mark === call.mark) return;
     if (this.#forgotten.since(call.mark, tagsOf(call, this.#service.name))) throw revoked();
   }
 

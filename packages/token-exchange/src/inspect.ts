@@ -69,14 +69,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** RFC 8725 section 2.4: of two members of one name, the tool server may go by the other one. */
 function readObject(bytes: Uint8Array): Record<string, unknown> {
-  let value: Record<string, unknown> | undefined;
   try {
-    value = objectOf(parseStrict(utf8.decode(bytes)));
+    const value = objectOf(parseStrict(utf8.decode(bytes)));
+    if (value !== undefined) return value;
   } catch {
     // refused below
   }
-  if (value !== undefined) return value;
-  throw untrusted('the token service issued a token that is not two JSON objects with distinct names', {
+  throw untrusted('the token service issued a token that is not made of JSON objects with distinct names', {
     deviation: 'json',
   });
 }
@@ -105,8 +104,8 @@ class ServiceKeys {
 
   async verify(token: SecretValue) {
     const payload = await this.#verified(token);
-    const [header = ''] = token.reveal().split('.', 1);
-    return { payload: readObject(payload), header: readObject(base64url.decode(header)) };
+    const [part = ''] = token.reveal().split('.', 1);
+    return { payload: readObject(payload), header: readObject(base64url.decode(part)) };
   }
 
   async #verified(token: SecretValue): Promise<Uint8Array> {

@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type 
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
 import { MAX_ANSWER_BYTES } from './transport.ts';
+import type { ExchangeFetch, PlainAnswer, SendPlain } from './types.ts';
 
 /** Longer answers are refused anyway. */
 const MAX_BYTES = MAX_ANSWER_BYTES + 1;
@@ -10,10 +11,11 @@ const MAX_BYTES = MAX_ANSWER_BYTES + 1;
 const MAX_PLACES = 64;
 
 /**
- * A `fetch` for the token service alone, on `node:http` with connections that are kept: half the work of the global one.
- * It sends strings, reads answers whole, and follows no redirect. The certificate authorities are Node's.
+ * A `fetch` for the token service alone, on `node:http` with connections that are kept: half the work of the global one,
+ * and by its `send` less again. It sends strings, reads answers whole, and follows no redirect. The certificate
+ * authorities are Node's.
  */
-export function nodeFetch(): typeof fetch {
+export function nodeFetch(): ExchangeFetch {
   const agents = { 'http:': new HttpAgent({ keepAlive: true }), 'https:': new HttpsAgent({ keepAlive: true }) };
   const places = new Map<string, RequestOptions>();
   const placeOf = (address: string): RequestOptions => {
@@ -27,36 +29,44 @@ export function nodeFetch(): typeof fetch {
     }
     return place;
   };
-  return (input, init = {}) =>
+  const send: SendPlain = (address, { method = 'GET', headers: given, body, signal }) =>
     new Promise((resolve, reject) => {
-      const { method = 'GET', body, signal } = init;
-      signal?.throwIfAborted();
-      const place = placeOf(input instanceof Request ? input.url : String(input));
-      const headers = plain(init.headers);
-      if (typeof body === 'string') headers['content-length'] = String(Buffer.byteLength(body));
+      signal.throwIfAborted();
+      const place = placeOf(address);
+      const headers = body === undefined ? given : { ...given, 'content-length': String(Buffer.byteLength(body)) };
       const request = place.protocol === 'https:' ? httpsRequest : httpRequest;
       const outgoing = request({ ...place, method, headers }, (incoming) => read(incoming, resolve, reject));
       // The `signal` option of a request costs as much as the rest of it.
       const abort = () => outgoing.destroy(new Error('aborted'));
-      signal?.addEventListener('abort', abort);
+      signal.addEventListener('abort', abort);
       outgoing.on('error', (cause) => reject(new TypeError('fetch failed', { cause })));
-      outgoing.on('close', () => signal?.removeEventListener('abort', abort));
-      outgoing.end(typeof body === 'string' ? body : undefined);
+      outgoing.on('close', () => signal.removeEventListener('abort', abort));
+      outgoing.end(body);
     });
+  const asFetch: typeof fetch = async (input, { method = 'GET', headers, body, signal } = {}) => {
+    const { status, ...answer } = await send(input instanceof Request ? input.url : String(input), {
+      method,
+      headers: Object.fromEntries(new Headers(headers)),
+      ...(typeof body === 'string' && { body }),
+      signal: signal ?? new AbortController().signal,
+    });
+    const empty = status === 204 || status === 205 || status === 304;
+    const given = Object.entries(answer.headers).map(([name, value]): [string, string] => [name, String(value)]);
+    return new Response(empty ? null : new Uint8Array(Buffer.from(answer.body)), { status, headers: given });
+  };
+  return Object.assign(asFetch, { send });
 }
 
-function plain(headers: RequestInit['headers']): Record<string, string> {
-  return headers instanceof Headers ? Object.fromEntries(headers) : Object.fromEntries(new Headers(headers));
-}
-
-function read(incoming: IncomingMessage, resolve: (response: Response) => void, reject: (error: Error) => void): void {
+function read(incoming: IncomingMessage, resolve: (answer: PlainAnswer) => void, reject: (error: Error) => void): void {
   const chunks: Buffer[] = [];
   let size = 0;
   const done = () => {
     const { statusCode = 500, headers } = incoming;
-    const given = Object.entries(headers).map(([name, value]) => [name, String(value)] as [string, string]);
-    const empty = statusCode === 204 || statusCode === 205 || statusCode === 304;
-    resolve(new Response(empty ? null : Buffer.concat(chunks), { status: statusCode, headers: given }));
+    resolve({
+      status: statusCode,
+      headers,
+      body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks),
+    });
   };
   incoming.on('data', (chunk: Buffer) => {
     chunks.push(chunk);

@@ -1,54 +1,32 @@
 import { type Call, contextOf } from './call.ts';
 import { actorChain } from './claims.ts';
-import { TokenExchangeError } from './errors.ts';
+import type { TokenExchangeError } from './errors.ts';
 import type { ExchangedToken, ExchangeOutcome } from './types.ts';
 
-/** What the hooks hear when there is a token. */
-export function granted(
+/** What the hooks hear: of a token, or of the error that came instead of one. */
+export function outcomeOf(
   call: Call,
   tokenService: string,
-  token: ExchangedToken,
-  result: 'exchanged' | 'cached' | 'joined',
+  result: ExchangeOutcome['result'],
   ms: number,
+  token: ExchangedToken | undefined,
+  error?: TokenExchangeError,
 ): ExchangeOutcome {
-  const { claims } = token;
+  const { audience, resource, scopes: scope } = call.target;
+  const claims = (token ?? error)?.claims;
   return {
     ...contextOf(call, tokenService),
     result,
-    requested: requested(call),
-    granted: { audience: claims?.aud ?? [], scope: token.scope, claims },
+    requested: { audience, resource, scope },
+    granted: (token ?? claims) && { audience: claims?.aud ?? [], scope: (token ?? claims)?.scope, claims },
     actors: actorChain(claims?.act),
-    verification: token.verification,
-    code: undefined,
-    message: undefined,
-    serviceError: undefined,
+    verification: token?.verification,
+    code: error?.code,
+    message: error?.message,
+    serviceError: error?.serviceError,
     ms,
-    expiresAt: token.expiresAt,
+    expiresAt: token?.expiresAt,
     jti: claims?.jti,
-    hash: token.hash,
+    hash: (token ?? error)?.hash,
   };
-}
-
-export function refused(call: Call, tokenService: string, error: unknown, ms: number): ExchangeOutcome {
-  const known = error instanceof TokenExchangeError ? error : undefined;
-  const claims = known?.claims;
-  return {
-    ...contextOf(call, tokenService),
-    result: 'refused',
-    requested: requested(call),
-    granted: claims && { audience: claims.aud, scope: claims.scope, claims },
-    actors: actorChain(claims?.act),
-    verification: undefined,
-    code: known?.code,
-    message: known?.message,
-    serviceError: known?.serviceError,
-    ms,
-    expiresAt: undefined,
-    jti: claims?.jti,
-    hash: known?.hash,
-  };
-}
-
-function requested({ target }: Call): ExchangeOutcome['requested'] {
-  return { audience: target.audience, resource: target.resource, scope: target.scopes };
 }

@@ -154,10 +154,15 @@ export class TokenServiceEndpoint {
   ) {
     const body = new URLSearchParams();
     for (const [name, value] of fields) body.append(name, value instanceof SecretValue ? value.reveal() : value);
-    const headers = new Headers({ accept: 'application/json' });
-    const secrets = await authenticateClient(client, at, body, headers, signal);
-    headers.set('content-type', 'application/x-www-form-urlencoded');
-    return { init: { method: 'POST', headers, body: body.toString() } satisfies RequestInit, secrets };
+    const added = new Headers();
+    const secrets = await authenticateClient(client, at, body, added, signal);
+    const authorization = added.get('authorization');
+    const headers = {
+      accept: 'application/json',
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(authorization !== null && { authorization }),
+    };
+    return { init: { method: 'POST', headers, body: body.toString() }, secrets };
   }
 
   /** Retries what may pass: the network, 429 and 5xx. Everything else is an answer. */

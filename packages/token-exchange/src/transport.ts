@@ -1,5 +1,6 @@
 import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { parseStrict } from './json.ts';
+import type { ExchangeFetch, PlainAnswer, PlainRequest } from './types.ts';
 
 export const MAX_ANSWER_BYTES = 64 * 1024;
 
@@ -12,7 +13,7 @@ export interface Answer {
 }
 
 export interface Transport {
-  readonly fetch: typeof fetch;
+  readonly fetch: ExchangeFetch;
   readonly now: () => number;
   /** Milliseconds for one try. */
   readonly timeout: number;
@@ -31,7 +32,12 @@ export function secureUrl(value: string, what: string): URL {
 }
 
 /** One try. Redirects are answers like any other, and are refused; the body is read up to a limit. */
-export async function send(transport: Transport, url: string, init: RequestInit, signal: AbortSignal): Promise<Answer> {
+export async function send(
+  transport: Transport,
+  url: string,
+  request: Omit<PlainRequest, 'signal'>,
+  signal: AbortSignal,
+): Promise<Answer> {
   signal.throwIfAborted();
   // Not `AbortSignal.any`: a composite signal costs as much as everything else here.
   const over = new AbortController();
@@ -43,16 +49,16 @@ export async function send(transport: Transport, url: string, init: RequestInit,
   const end = () => over.abort(signal.reason);
   signal.addEventListener('abort', end);
   try {
-    const response = await transport.fetch(url, { ...init, redirect: 'manual', signal: over.signal });
-    if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
-      await response.body?.cancel();
+    const plain = { ...request, signal: over.signal };
+    const { status, headers, body } = await (transport.fetch.send?.(url, plain) ?? sendBy(transport.fetch, url, plain));
+    if (isMoved(status)) {
       throw untrusted('the token service answered with a redirect, which is not followed', { deviation: 'redirect' });
     }
-    const text = await readText(response);
+    if (body.length > MAX_ANSWER_BYTES) throw tooLong();
     return {
-      status: response.status,
-      json: parseJson(response.headers.get('content-type'), text),
-      retryAfter: retryAfterOf(response.headers.get('retry-after'), transport.now()),
+      status,
+      json: parseJson(String(headers['content-type']), typeof body === 'string' ? body : utf8.decode(body)),
+      retryAfter: retryAfterOf(String(headers['retry-after'] ?? ''), transport.now()),
     };
   } catch (error) {
     if (error instanceof TokenExchangeError) throw error;
@@ -65,27 +71,40 @@ export async function send(transport: Transport, url: string, init: RequestInit,
   }
 }
 
+const utf8 = new TextDecoder();
+
+async function sendBy(fetcher: typeof fetch, url: string, request: PlainRequest): Promise<PlainAnswer> {
+  const response = await fetcher(url, { ...request, redirect: 'manual' });
+  const { status, headers } = response;
+  const moved = isMoved(status);
+  if (moved) await response.body?.cancel();
+  return { status, headers: Object.fromEntries(headers), body: moved ? '' : await readText(response) };
+}
+
+/** A redirect, or what a browser shows of one. */
+const isMoved = (status: number) => status === 0 || (status >= 300 && status < 400);
+
+const tooLong = () => untrusted(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, { deviation: 'size' });
+
 export async function readText(response: Response): Promise<string> {
-  if (response.body === null) return '';
   const decoder = new TextDecoder();
   let text = '';
   let size = 0;
-  const reader = response.body.getReader();
-  for (;;) {
+  for (const reader = response.body?.getReader(); reader !== undefined; ) {
     const { done, value } = await reader.read();
     if (done) break;
     size += value.byteLength;
     if (size > MAX_ANSWER_BYTES) {
       await reader.cancel().catch(() => {});
-      throw untrusted(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, { deviation: 'size' });
+      throw tooLong();
     }
     text += decoder.decode(value, { stream: true });
   }
   return text + decoder.decode();
 }
 
-function parseJson(contentType: string | null, text: string): unknown {
-  if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? '')) return undefined;
+function parseJson(contentType: string, text: string): unknown {
+  if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType)) return undefined;
   try {
     return parseStrict(text);
   } catch {
@@ -94,8 +113,7 @@ function parseJson(contentType: string | null, text: string): unknown {
 }
 
 /** RFC 9110 section 10.2.3: seconds or a date. */
-function retryAfterOf(value: string | null, now: number): number | undefined {
-  if (value === null) return undefined;
+function retryAfterOf(value: string, now: number): number | undefined {
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);

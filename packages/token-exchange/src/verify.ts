@@ -1,5 +1,5 @@
 import { actorChain } from './claims.ts';
-import { TokenExchangeError } from './errors.ts';
+import { untrusted } from './errors.ts';
 import type { Profile } from './profiles/profile.ts';
 import { type PreparedTarget, sameSet } from './target.ts';
 import type {
@@ -61,11 +61,7 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
 export function verifyClaims(claims: TokenClaims, expected: Expectation, hash: string): void {
   for (const [deviation, check] of CHECKS) {
     if (check(claims, expected)) continue;
-    throw new TokenExchangeError('untrusted_response', `the token service issued a token with a wrong ${deviation}`, {
-      deviation,
-      claims,
-      hash,
-    });
+    throw untrusted(`the token service issued a token with a wrong ${deviation}`, { deviation, claims, hash });
   }
 }
 

@@ -12,7 +12,7 @@ import { prepareTarget } from '../src/target.ts';
 import { REFUSALS } from './refusals.ts';
 import { client } from './setup.ts';
 
-const folder = new URL('../../../docs/token-services', import.meta.url);
+const folder = new URL('../../../docs/token-services/', import.meta.url);
 const names = Object.keys(dialects) as ProfileName[];
 const SECTIONS = [
   'Configure there',

@@ -21,7 +21,7 @@ export interface EgressOptions {
 export interface Egress {
   /** Like `fetch`; redirects are an `EgressError`, or with `redirect: 'manual'` the answer itself. Never followed. */
   fetch(input: string | URL | Request, init?: EgressInit): Promise<Response>;
-  /** The lean way for model streams: Buffers in, Buffers out. A redirect is an `EgressError`. */
+  /** The lean way for model streams: Buffers in, Buffers out. A redirect is an `EgressError`, unless it is asked for. */
   request(url: string | URL, init?: EgressRequest): Promise<EgressResponse>;
   /** Throws the `EgressError` that a request to this URL would meet before it connects. */
   check(url: string): Promise<void>;
@@ -126,7 +126,7 @@ export function createEgress(o: EgressOptions): Egress {
 
   return {
     fetch: (input, init = {}) => fetchThrough(send, input, init),
-    request: (url, init = {}) => send(url, init, false),
+    request: (url, init = {}) => send(url, init, init.redirect === 'manual'),
     check: async (input) => {
       const url = admit(input);
       if (!proxied.has(hostOf(url))) await resolveChecked(url, listed, resolve);

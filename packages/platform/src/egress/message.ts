@@ -15,6 +15,8 @@ export interface EgressRequest {
   signal?: AbortSignal | undefined;
   limits?: Partial<Limits>;
   tls?: TlsSettings | undefined;
+  /** `manual`: a redirect is an answer, which is still not followed. */
+  redirect?: 'manual';
 }
 
 export interface EgressResponse {

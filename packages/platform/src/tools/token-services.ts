@@ -20,6 +20,7 @@ import { type CredentialSource, openTls, type SecretRef, VaultError } from '../v
 import { type ClientSpec, clientConfigOf, type OpenReference } from './client-config.ts';
 import { agentName, serviceConfig } from './dialect.ts';
 import { ToolError } from './errors.ts';
+import { exchangeFetch } from './exchange-fetch.ts';
 import type { PlatformIdentity } from './ports.ts';
 
 type TokenService = Stored<'TokenService'>;
@@ -109,13 +110,8 @@ export function createTokenServices(options: TokenServicesOptions): TokenService
   }
 
   /** With the authority and the client certificate of its `tls`. */
-  const fetchFor =
-    (service: TokenService): typeof fetch =>
-    async (input, init) => {
-      const { origin } = new URL(input instanceof Request ? input.url : input);
-      const tls = await openTls(service.spec.tls, (ref) => opened(service, ref, origin));
-      return options.egress.fetch(input, { ...init, tls });
-    };
+  const fetchFor = (service: TokenService) =>
+    exchangeFetch(options.egress, (origin) => openTls(service.spec.tls, (ref) => opened(service, ref, origin)));
 
   async function opened(service: TokenService, ref: SecretRef, origin: string): Promise<SecretValue> {
     const { name, uid } = service.metadata;
