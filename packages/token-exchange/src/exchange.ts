@@ -9,6 +9,7 @@ import { createInspector } from './inspect.ts';
 import { unknownKeys } from './nearest.ts';
 import { type Negotiation, negotiate, subjectExpired } from './negotiate.ts';
 import { outcomeOf } from './outcome.ts';
+import type { ExchangeFetch } from './plain.ts';
 import { profileOf } from './profiles/registry.ts';
 import { RecentTimes } from './recent-times.ts';
 import type { GrantedToken } from './response.ts';
@@ -22,7 +23,6 @@ import type {
   Delegation,
   DelegationRequest,
   ExchangedToken,
-  ExchangeFetch,
   ExchangeKind,
   ExchangeOutcome,
   ExchangeStats,

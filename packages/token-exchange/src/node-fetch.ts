@@ -1,8 +1,8 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
+import type { ExchangeFetch, PlainAnswer, SendPlain } from './plain.ts';
 import { MAX_ANSWER_BYTES } from './transport.ts';
-import type { ExchangeFetch, PlainAnswer, SendPlain } from './types.ts';
 
 /** Longer answers are refused anyway. */
 const MAX_BYTES = MAX_ANSWER_BYTES + 1;

@@ -1,6 +1,6 @@
 import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { parseStrict } from './json.ts';
-import type { ExchangeFetch, PlainAnswer, PlainRequest } from './types.ts';
+import type { ExchangeFetch, PlainAnswer, PlainRequest } from './plain.ts';
 
 export const MAX_ANSWER_BYTES = 64 * 1024;
 

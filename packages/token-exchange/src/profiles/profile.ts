@@ -1,5 +1,5 @@
 import type { SecretValue } from '@onbehalf/secret-value';
-import type { TokenExchangeErrorCode } from '../errors.ts';
+import type { TokenExchangeErrorCode } from '../error-codes.ts';
 import type { PreparedTarget } from '../target.ts';
 import type { Delegation, ExchangeKind, PrincipalRef, ProfileName, TokenClaims, TokenServiceConfig } from '../types.ts';
 

@@ -1,4 +1,4 @@
-import type { TokenExchangeErrorCode } from '../errors.ts';
+import type { TokenExchangeErrorCode } from '../error-codes.ts';
 import type { PreparedTarget } from '../target.ts';
 import type { ExchangeInput, FormField, Profile, ServiceFailure, WorkloadInput } from './profile.ts';
 
