@@ -44,5 +44,5 @@ export function missingScopes(response: Response, sent: SecretValue): readonly s
   );
   if (challenge === undefined) return undefined;
   const scopes = (challenge.parameters.scope ?? '').split(' ').filter((scope) => scope !== '');
-  return scopes.slice(0, 50).map((scope) => redact(scope, [sent]).slice(0, 200));
+  return scopes.map((scope) => redact(scope, [sent]).slice(0, 200));
 }

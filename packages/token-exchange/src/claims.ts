@@ -10,12 +10,10 @@ const isStringsIn = (names: readonly string[]) => (value: unknown) => {
   return object !== undefined && names.every((name) => object[name] === undefined || isString(object[name]));
 };
 
-const MAX_ACTORS = 16;
-
 /** RFC 8693 section 4.1; it names who acts, or it is none. */
 function isActor(value: unknown, depth = 1): boolean {
   const object = objectOf(value);
-  if (object === undefined || depth > MAX_ACTORS || !isString(object.sub)) return false;
+  if (object === undefined || depth > 16 || !isString(object.sub)) return false;
   return isStringsIn(['iss', 'agent_uid'])(object) && (object.act === undefined || isActor(object.act, depth + 1));
 }
 
@@ -33,7 +31,7 @@ const TYPES = Object.entries<(value: unknown) => boolean>({
   sid: isString,
   scope: isStrings,
   scp: isStrings,
-  act: (value) => isActor(value),
+  act: isActor,
   may_act: isStringsIn(['sub', 'iss']),
   sub_id: isStringsIn(['format', 'iss', 'sub']),
 });

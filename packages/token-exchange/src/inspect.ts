@@ -75,9 +75,7 @@ function readObject(bytes: Uint8Array): Record<string, unknown> {
   } catch {
     // refused below
   }
-  throw untrusted('the token service issued a token that is not made of JSON objects with distinct names', {
-    deviation: 'json',
-  });
+  throw untrusted('the token service issued a token that is no JSON of distinct names', { deviation: 'json' });
 }
 
 class ServiceKeys {

@@ -91,9 +91,8 @@ function readEndpoint(
   const value = document[name];
   if (typeof value !== 'string') return undefined;
   const { host } = secureUrl(value, `the ${name} in the metadata`);
-  const own = new URL(issuer).host;
-  if (host === own || allowOtherHost) return value;
+  if (allowOtherHost || host === new URL(issuer).host) return value;
   throw misconfigured(
-    `the ${name} in the metadata is on ${quote(host)}, not on the issuer's own host ${quote(own)}: if that is right, set allowOtherHost`,
+    `the ${name} in the metadata is on ${quote(host)}, not the issuer's host: set allowOtherHost if that is right`,
   );
 }

@@ -34,7 +34,7 @@ export function parseGrant(
     throw untrusted('the answer holds no access_token', { deviation: 'access_token' });
   }
   if (sent.some((secret) => isHandedBack(access_token, secret.reveal()))) {
-    throw untrusted('the answer hands back a token that was sent', { deviation: 'handed_back' });
+    throw untrusted('the answer is a token that was sent', { deviation: 'handed_back' });
   }
   if (typeof token_type !== 'string' || token_type.toLowerCase() !== 'bearer') {
     throw untrusted('the answer is not a bearer token', { deviation: 'token_type' });

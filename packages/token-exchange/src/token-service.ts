@@ -156,11 +156,10 @@ export class TokenServiceEndpoint {
     for (const [name, value] of fields) body.append(name, value instanceof SecretValue ? value.reveal() : value);
     const added = new Headers();
     const secrets = await authenticateClient(client, at, body, added, signal);
-    const authorization = added.get('authorization');
     const headers = {
+      ...Object.fromEntries(added),
       accept: 'application/json',
       'content-type': 'application/x-www-form-urlencoded',
-      ...(authorization !== null && { authorization }),
     };
     return { init: { method: 'POST', headers, body: body.toString() }, secrets };
   }

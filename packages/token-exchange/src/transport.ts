@@ -49,8 +49,9 @@ export async function send(
   const end = () => over.abort(signal.reason);
   signal.addEventListener('abort', end);
   try {
+    const { fetch: fetcher } = transport;
     const plain = { ...request, signal: over.signal };
-    const { status, headers, body } = await (transport.fetch.send?.(url, plain) ?? sendBy(transport.fetch, url, plain));
+    const { status, headers, body } = await (fetcher.send?.(url, plain) ?? sendBy(fetcher, url, plain));
     if (isMoved(status)) {
       throw untrusted('the token service answered with a redirect, which is not followed', { deviation: 'redirect' });
     }
@@ -76,9 +77,9 @@ const utf8 = new TextDecoder();
 async function sendBy(fetcher: typeof fetch, url: string, request: PlainRequest): Promise<PlainAnswer> {
   const response = await fetcher(url, { ...request, redirect: 'manual' });
   const { status, headers } = response;
-  const moved = isMoved(status);
-  if (moved) await response.body?.cancel();
-  return { status, headers: Object.fromEntries(headers), body: moved ? '' : await readText(response) };
+  if (!isMoved(status)) return { status, headers: Object.fromEntries(headers), body: await readText(response) };
+  await response.body?.cancel();
+  return { status, headers: {}, body: '' };
 }
 
 /** A redirect, or what a browser shows of one. */
