@@ -76,7 +76,15 @@ export type ResourceInput = {
 }[Kind];
 
 /** The zod schema of a whole document of a kind. `status` is accepted and ignored, as Kubernetes does. */
-export function documentSchema(kind: Kind) {
+const schemas = new Map<Kind, ReturnType<typeof schemaOf>>();
+
+export function documentSchema(kind: Kind): ReturnType<typeof schemaOf> {
+  const schema = schemas.get(kind) ?? schemaOf(kind);
+  schemas.set(kind, schema);
+  return schema;
+}
+
+function schemaOf(kind: Kind) {
   return z
     .strictObject({
       apiVersion: z.literal(API_VERSION),

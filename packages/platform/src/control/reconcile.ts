@@ -3,8 +3,10 @@ import { type ConditionPorts, computeConditions } from './conditions.ts';
 import { keyOf, keyOfNamed } from './laid.ts';
 import type { ControlPorts } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
+import { inSlices } from './slices.ts';
 
 const SETTLE_MS = 20;
+const RETRY_MS = 1_000;
 
 type Reconciling = ConditionPorts & Pick<ControlPorts, 'onError'>;
 
@@ -13,6 +15,7 @@ type Reconciling = ConditionPorts & Pick<ControlPorts, 'onError'>;
  * its first resolution on. A change costs what refers to it. Running it twice changes nothing.
  */
 export function createReconciler(ports: Reconciling): {
+  /** What has changed by now; at the first time the rest follows behind. */
   run(): Promise<void>;
   /** Of these something else may have to be said, though none was written. */
   look(uids: Iterable<string>): void;
@@ -23,6 +26,8 @@ export function createReconciler(ports: Reconciling): {
   const referrers = new Map<string, Set<string>>();
   const known = new Map<string, { key: string; refersTo: readonly string[]; generation: number }>();
   let dirty = new Set<string>();
+  /** Changed, and not yet looked at for what refers to them. */
+  let touched = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   let closed = false;
@@ -61,9 +66,22 @@ export function createReconciler(ports: Reconciling): {
   }
 
   async function once(): Promise<void> {
+    const changed = touched;
+    touched = new Set();
+    const breathe = inSlices();
+    for (const uid of changed) {
+      await breathe();
+      touch(uid);
+    }
     const due = dirty;
     dirty = new Set();
-    await registry.updateStatuses(new Map([...due].map((uid) => [uid, reconciled])));
+    try {
+      await registry.updateStatuses(new Map([...due].map((uid) => [uid, reconciled])));
+    } catch (error) {
+      // What could not be written is still due.
+      for (const uid of due) dirty.add(uid);
+      throw error;
+    }
   }
 
   /** What the status of a resource has to be, whatever others have written into it. */
@@ -78,23 +96,22 @@ export function createReconciler(ports: Reconciling): {
     const observedGeneration = resource.metadata.generation;
     return { ...status, conditions, observedGeneration, ...(targetUid !== undefined && { targetUid }) };
   }
-  function soon() {
+  function soon(after = SETTLE_MS) {
     clearTimeout(timer);
     if (closed) return;
     timer = setTimeout(() => {
       running = running.then(once).catch((error: unknown) => {
         if (!(error instanceof StoreError)) ports.onError(error);
+        else soon(RETRY_MS);
       });
-    }, SETTLE_MS);
+    }, after);
     timer.unref();
   }
-  for (const resource of registry.all()) {
-    take(resource);
-    dirty.add(resource.metadata.uid);
-  }
+  /** What was said of these before the start holds of most: they are looked at behind whatever has changed since. */
+  let before: readonly string[] = [...registry.all()].map(({ metadata }) => metadata.uid);
   const stops = [
     registry.onChange((changed) => {
-      for (const uid of changed) touch(uid);
+      for (const uid of changed) touched.add(uid);
       soon();
     }),
     ports.people.onChange(() => {
@@ -102,7 +119,6 @@ export function createReconciler(ports: Reconciling): {
       soon();
     }),
   ];
-  soon();
   return {
     look(uids) {
       for (const uid of uids) dirty.add(uid);
@@ -112,6 +128,9 @@ export function createReconciler(ports: Reconciling): {
       clearTimeout(timer);
       await running;
       await once();
+      for (const uid of before) touched.add(uid);
+      if (before.length > 0) soon();
+      before = [];
     },
     close() {
       closed = true;

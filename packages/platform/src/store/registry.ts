@@ -34,6 +34,7 @@ export interface Registry {
 type StatusChange = (status: StoredResource['status'], resource: StoredResource) => StoredResource['status'];
 
 const STATUS_UNIT = 100;
+const READ_AT_ONCE = 100;
 
 const KINDS: ReadonlySet<string> = new Set(kindNames);
 const STATUS_TRIES = 5;
@@ -55,28 +56,29 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
     const key = nameKey(known.kind, namespaceOf(known), known.metadata.name);
     if (byName.get(key)?.metadata.uid === uid) byName.delete(key);
   }
-  function insert(row: ResourceRow) {
-    const resource = toResource(row);
-    remove(row.uid);
-    byUid.set(row.uid, resource);
-    byKind.get(row.kind)?.set(row.uid, resource);
-    byName.set(nameKey(row.kind, row.namespace, row.name), resource);
+  function insert(resource: StoredResource) {
+    const { kind, metadata } = resource;
+    remove(metadata.uid);
+    byUid.set(metadata.uid, resource);
+    byKind.get(kind)?.set(metadata.uid, resource);
+    byName.set(nameKey(kind, namespaceOf(resource), metadata.name), resource);
   }
   async function load() {
     const rows = await store.read<ResourceRow>(store.builder.selectFrom('resources').selectAll().compile());
-    for (const row of rows) insert(row);
+    for (const row of rows) insert(toResource(row));
   }
+  /** Read in parts, and taken over in one step: nobody sees half of a revision. */
   async function follow(uids: ReadonlySet<string>, upTo: number) {
     const wanted = [...uids];
-    const rows =
-      wanted.length === 0
-        ? []
-        : await store.read<ResourceRow>(
-            store.builder.selectFrom('resources').selectAll().where('uid', 'in', wanted).compile(),
-          );
-    const found = new Set(rows.map((row) => row.uid));
-    for (const uid of wanted) if (!found.has(uid)) remove(uid);
-    for (const row of rows) insert(row);
+    const found: StoredResource[] = [];
+    for (let at = 0; at < wanted.length; at += READ_AT_ONCE) {
+      const part = wanted.slice(at, at + READ_AT_ONCE);
+      const query = store.builder.selectFrom('resources').selectAll().where('uid', 'in', part);
+      found.push(...(await store.read<ResourceRow>(query.compile())).map(toResource));
+    }
+    const there = new Set(found.map(({ metadata }) => metadata.uid));
+    for (const uid of wanted) if (!there.has(uid)) remove(uid);
+    for (const resource of found) insert(resource);
     revision = upTo;
     if (wanted.length > 0) for (const listener of listeners) listener(uids);
   }

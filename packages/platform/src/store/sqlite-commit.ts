@@ -31,6 +31,9 @@ interface Head {
 }
 
 const retryAfter = 20;
+/** Rows of a unit that is written in slices, so that who does not write waits no longer than a slice. */
+const LARGE = 300;
+const SLICE_MS = 5;
 
 /**
  * All units of a tick, one after another in one durable transaction: one fsync for many writers. Each is in a
@@ -42,6 +45,8 @@ export class GroupCommit {
   #queue: Pending[] = [];
   #head: Head;
   #scheduled = false;
+  /** A large unit is being written: the others wait for its end. */
+  #slicing = false;
   #idle: (() => void)[] = [];
 
   constructor(options: GroupCommitOptions) {
@@ -66,11 +71,13 @@ export class GroupCommit {
 
   /** Resolves when nothing is waiting any more. */
   drained(): Promise<void> {
-    return this.#queue.length === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+    return this.#queue.length === 0 && !this.#slicing
+      ? Promise.resolve()
+      : new Promise((resolve) => this.#idle.push(resolve));
   }
 
   #schedule(delay: number): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#slicing) return;
     this.#scheduled = true;
     const flush = () => {
       this.#scheduled = false;
@@ -90,6 +97,18 @@ export class GroupCommit {
       return;
     }
     const group = this.#take();
+    const [first] = group;
+    if (first && isLarge(first.unit)) {
+      this.#slicing = true;
+      this.#inSlices(first)
+        .catch((error: unknown) => this.#fail([first], storeError(error)))
+        .finally(() => {
+          this.#slicing = false;
+          if (this.#queue.length > 0) this.#schedule(0);
+          this.#settled();
+        });
+      return;
+    }
     const before = { ...this.#head };
     const changes: Change[] = [];
     const settle: (() => void)[] = [];
@@ -107,10 +126,38 @@ export class GroupCommit {
     this.#settled();
   }
 
+  /** A large unit alone; else all that wait up to the first large one. */
   #take(): Pending[] {
-    const group = this.#queue;
-    this.#queue = [];
+    const large = this.#queue.findIndex(({ unit }) => isLarge(unit));
+    const group = this.#queue.splice(0, large === -1 ? this.#queue.length : Math.max(1, large));
+    if (this.#queue.length > 0) queueMicrotask(() => this.#schedule(0));
     return group;
+  }
+
+  /** One large unit in a transaction that stays open while others get their turn. Readers see nothing of it before its end. */
+  async #inSlices(pending: Pending): Promise<void> {
+    const { db } = this.#o;
+    const before = { ...this.#head };
+    const changes: Change[] = [];
+    try {
+      const steps = this.#steps(pending.unit, changes);
+      let began = performance.now();
+      let step = steps.next();
+      while (!step.done) {
+        if (performance.now() - began > SLICE_MS) {
+          await new Promise((resolve) => setImmediate(resolve));
+          began = performance.now();
+        }
+        step = steps.next();
+      }
+      db.exec('commit');
+      this.#o.published(before.revision, changes);
+      pending.resolve(step.value);
+    } catch (error) {
+      this.#head = before;
+      if (db.isTransaction) db.exec('rollback');
+      pending.reject(storeError(error));
+    }
   }
 
   #fail(group: readonly Pending[], error: StoreError): void {
@@ -119,7 +166,7 @@ export class GroupCommit {
   }
 
   #settled(): void {
-    if (this.#queue.length > 0) return;
+    if (this.#queue.length > 0 || this.#slicing) return;
     for (const done of this.#idle.splice(0)) done();
   }
 
@@ -153,20 +200,35 @@ export class GroupCommit {
   }
 
   #run(unit: CommitUnit, changes: Change[]): CommitResult {
-    const rows = unit.statements.map(({ query, expect, conflict }) => {
+    const steps = this.#steps(unit, changes);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+  }
+
+  *#steps(unit: CommitUnit, changes: Change[]): Generator<undefined, CommitResult> {
+    const rows: number[] = [];
+    for (const { query, expect, conflict } of unit.statements) {
       const count = this.#execute(query.sql, query.parameters, conflict);
       if (expect !== undefined && count !== expect) {
         throw new StoreError('precondition_failed', `${count} rows where ${expect} were expected`, { conflict });
       }
-      return count;
-    });
+      rows.push(count);
+      yield;
+    }
     const at = new Date(this.#o.now()).toISOString();
     for (const { kind, key, op } of unit.changes ?? []) {
       const { id } = this.#statements.run(insertChange, [kind, key, op, at]);
       this.#head.revision = id;
       changes.push({ revision: id, kind, key, op, at });
+      yield;
     }
-    const audit = (unit.audit ?? []).map((line) => this.#append(line));
+    const audit: { writer: string; seq: number }[] = [];
+    for (const line of unit.audit ?? []) {
+      audit.push(this.#append(line));
+      yield;
+    }
     return { revision: this.#head.revision, rows, audit };
   }
 
@@ -197,6 +259,9 @@ export class GroupCommit {
     return { writer, seq };
   }
 }
+
+const isLarge = ({ statements, changes = [], audit = [] }: CommitUnit) =>
+  statements.length + changes.length + audit.length > LARGE;
 
 const insertChange = 'insert into changes (kind, key, op, at) values (?, ?, ?, ?)';
 const insertLine = `insert into audit_lines (writer, seq, prev, hash, body, at, type, phase, agent, server, session, turn,

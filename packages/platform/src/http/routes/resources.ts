@@ -21,7 +21,7 @@ import {
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
-import { type Control, inSlices, type Placed } from '../../control/index.ts';
+import { type Control, ControlError, inSlices, type Placed } from '../../control/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { Registry, Store, StoredResource } from '../../store/index.ts';
@@ -94,6 +94,14 @@ function documentOf(kind: Kind, body: unknown): Placed {
   if (checked.input.kind !== kind)
     throw new HttpProblem('invalid_request', `this address takes documents of kind ${kind}`);
   return { input: checked.input, file: 'body', document: 1, line: 1, lineOf: () => 1 };
+}
+
+const PATCH_TRIES = 5;
+
+/** The document that a merge patch makes of a resource. */
+function patched(kind: Kind, { apiVersion, spec, metadata: all }: StoredResource, patch: unknown): unknown {
+  const { uid, generation, owner, managedBy, source, createdAt, updatedAt, ...metadata } = all;
+  return mergePatch({ apiVersion, kind, metadata, spec }, patch);
 }
 
 /** RFC 7396 section 2. */
@@ -188,19 +196,18 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         body: z.unknown(),
         responses: { 200: resourceView },
         authorize: about('read', kind),
-        handle({ caller, body, found, requestId }) {
-          const {
-            uid: _uid,
-            generation: _generation,
-            owner: _owner,
-            managedBy: _managed,
-            source: _source,
-            createdAt: _created,
-            updatedAt: _updated,
-            ...metadata
-          } = found.metadata;
-          const patched = mergePatch({ apiVersion: found.apiVersion, kind, metadata, spec: found.spec }, body);
-          return replace(caller, kind, found, patched, requestId);
+        async handle({ caller, body, found, requestId }) {
+          const named = (body as { metadata?: { resourceVersion?: unknown } } | null)?.metadata?.resourceVersion;
+          // A patch that names no version is laid over what is there, also when that has just been written.
+          for (let left = named === undefined ? PATCH_TRIES : 1; ; left--) {
+            try {
+              return await replace(caller, kind, found, patched(kind, current(found), body), requestId);
+            } catch (error) {
+              const stale = error instanceof ControlError && error.code === 'stale_resource_version';
+              if (!stale || left <= 1) throw error;
+              await registry.settled(o.store.revision());
+            }
+          }
         },
       }),
       route<undefined, Record<string, never>, StoredResource>({
