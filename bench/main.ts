@@ -1,4 +1,5 @@
 /** Measures, prints a table, and never fails: `npm run bench`, or with `--json`. */
+import { benchApply } from './apply.ts';
 import { benchDecision } from './decision.ts';
 import { benchExchange } from './exchange.ts';
 import { benchExchangeMemory } from './exchange-memory.ts';
@@ -8,7 +9,7 @@ import { benchStart } from './start.ts';
 import { benchStore } from './store.ts';
 
 const lines: Line[] = [];
-for (const bench of [benchExchange, benchExchangeMemory, benchDecision, benchModelLoop, benchStore, benchStart])
+for (const bench of [benchExchange, benchExchangeMemory, benchDecision, benchModelLoop, benchStore, benchApply, benchStart])
   lines.push(...(await bench()));
 if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(lines)}\n`);
 else {
