@@ -1,10 +1,6 @@
-/** Why the server does not start: one line for the operator, with what to do. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-  readonly code: 'port_in_use' | 'data_dir' | 'public_url_changed' | 'store_lost' | 'socket_path';
+import { CodedError } from '@onbehalf/resources';
 
-  constructor(code: StartError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
+/** Why the server does not start: one line for the operator, with what to do. */
+export class StartError extends CodedError<
+  'port_in_use' | 'data_dir' | 'public_url_changed' | 'store_lost' | 'socket_path'
+> {}

@@ -1,5 +1,5 @@
 import { AccessError } from '@onbehalf/access';
-import type { DocumentError, Problem } from '@onbehalf/resources';
+import { CodedError, type DocumentError, type Problem } from '@onbehalf/resources';
 import { TokenExchangeError } from '@onbehalf/token-exchange';
 import { z } from 'zod';
 import { AuditError } from '../audit/index.ts';
@@ -52,9 +52,7 @@ export const PROBLEMS = {
 export type ProblemCode = keyof typeof PROBLEMS;
 
 /** An error that a route answers with. */
-export class HttpProblem extends Error {
-  override readonly name = 'HttpProblem';
-  readonly code: ProblemCode;
+export class HttpProblem extends CodedError<ProblemCode> {
   readonly errors: readonly DocumentError[] | undefined;
   readonly headers: Readonly<Record<string, string>>;
 
@@ -63,8 +61,7 @@ export class HttpProblem extends Error {
     detail: string,
     options: { errors?: readonly DocumentError[]; headers?: Record<string, string> } = {},
   ) {
-    super(detail);
-    this.code = code;
+    super(code, detail);
     this.errors = options.errors;
     this.headers = options.headers ?? {};
   }

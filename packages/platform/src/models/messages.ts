@@ -1,4 +1,4 @@
-import type { Usage } from '@onbehalf/resources';
+import { CodedError, type Usage } from '@onbehalf/resources';
 
 /** A tool call that a model asked for. `arguments` is the JSON text as the model wrote it, checked later. */
 export interface ModelToolCall {
@@ -51,15 +51,7 @@ export const MODEL_ERRORS = {
 export type ModelErrorCode = keyof typeof MODEL_ERRORS;
 
 /** A model call that did not work out. The message is for people and never repeats what the provider answered. */
-export class ModelError extends Error {
-  override readonly name = 'ModelError';
-  readonly code: ModelErrorCode;
-
-  constructor(code: ModelErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
+export class ModelError extends CodedError<ModelErrorCode> {}
 
 /** One provider's way to stream an answer. `retriable` failures happen before the first chunk only. */
 export interface ModelClient {

@@ -1,3 +1,5 @@
+import { CodedError } from '@onbehalf/resources';
+
 export type RuntimeErrorCode =
   | 'session_not_found'
   | 'turn_running'
@@ -14,26 +16,10 @@ export type RuntimeErrorCode =
   | 'turn_elsewhere'
   | 'shutting_down';
 
-export class RuntimeError extends Error {
-  override readonly name = 'RuntimeError';
-  readonly code: RuntimeErrorCode;
-
-  constructor(code: RuntimeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
+export class RuntimeError extends CodedError<RuntimeErrorCode> {}
 
 /** Ends a turn as `failed{code}`. The message is for the person. */
-export class TurnFailure extends Error {
-  override readonly name = 'TurnFailure';
-  readonly code: keyof typeof TURN_CODES;
-
-  constructor(code: keyof typeof TURN_CODES, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+export class TurnFailure extends CodedError<keyof typeof TURN_CODES> {}
 
 /** The person asked to stop. */
 export class TurnStopped extends Error {

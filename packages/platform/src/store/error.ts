@@ -1,3 +1,5 @@
+import { CodedError } from '@onbehalf/resources';
+
 /** What a store can answer instead of a result. Callers branch on the code, never on the message. */
 export type StoreErrorCode =
   | 'precondition_failed' // a row count or a uniqueness was not as the unit expected; nothing of the unit is stored
@@ -21,15 +23,12 @@ export interface StoreErrorOptions {
   repair?: string;
 }
 
-export class StoreError extends Error {
-  readonly code: StoreErrorCode;
+export class StoreError extends CodedError<StoreErrorCode> {
   readonly conflict?: string;
   readonly repair?: string;
 
   constructor(code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
-    this.name = 'StoreError';
-    this.code = code;
+    super(code, message, options);
     if (options.conflict !== undefined) this.conflict = options.conflict;
     if (options.repair !== undefined) this.repair = options.repair;
   }

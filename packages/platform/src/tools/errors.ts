@@ -1,3 +1,5 @@
+import { CodedError } from '@onbehalf/resources';
+
 /** Why a tool call has no result, beside the codes of the token exchange. */
 export const TOOL_ERRORS = {
   tool_server_disabled: 'the tool server is switched off',
@@ -20,14 +22,11 @@ export type ToolErrorCode = keyof typeof TOOL_ERRORS;
 export type ActBy = 'administrator' | 'user' | 'tokenService' | 'toolServer';
 
 /** The text goes to the model and the person, so it never repeats a foreign answer. */
-export class ToolError extends Error {
-  override readonly name = 'ToolError';
-  readonly code: ToolErrorCode;
+export class ToolError extends CodedError<ToolErrorCode> {
   readonly actBy: ActBy;
 
-  constructor(code: ToolErrorCode, message: string, actBy: ActBy, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
+  constructor(code: ToolErrorCode, message: string, actBy: ActBy, options?: { cause?: unknown }) {
+    super(code, message, options);
     this.actBy = actBy;
   }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '@onbehalf/resources';
+
 export type VaultErrorCode =
   | 'key_missing' // there is ciphertext and no key file
   | 'key_exposed' // the key file can be read by others
@@ -14,15 +16,12 @@ export type VaultErrorCode =
   | 'not_attached' // a credential was asked for before there is an audit
   | 'closed';
 
-export class VaultError extends Error {
-  readonly code: VaultErrorCode;
+export class VaultError extends CodedError<VaultErrorCode> {
   /** One line for the operator: what to do. */
   readonly repair?: string;
 
   constructor(code: VaultErrorCode, message: string, options: { cause?: unknown; repair?: string } = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
-    this.name = 'VaultError';
-    this.code = code;
+    super(code, message, options);
     if (options.repair !== undefined) this.repair = options.repair;
   }
 }
