@@ -9,7 +9,15 @@ import { benchStart } from './start.ts';
 import { benchStore } from './store.ts';
 
 const lines: Line[] = [];
-for (const bench of [benchExchange, benchExchangeMemory, benchDecision, benchModelLoop, benchStore, benchApply, benchStart])
+for (const bench of [
+  benchExchange,
+  benchExchangeMemory,
+  benchDecision,
+  benchModelLoop,
+  benchStore,
+  benchApply,
+  benchStart,
+])
   lines.push(...(await bench()));
 if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(lines)}\n`);
 else {

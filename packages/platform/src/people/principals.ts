@@ -1,5 +1,5 @@
 import { AccessError, isRole, type Principal, type PrincipalLookup, type PrincipalRecord } from '@onbehalf/access';
-import type { PrincipalRow, Store } from '../store/index.ts';
+import { type PrincipalRow, type Store, untilRead } from '../store/index.ts';
 import { deniedBy, denyKey, principalKey, SEPARATOR } from './deny-list.ts';
 import type { PrincipalName, Principals } from './types.ts';
 
@@ -67,7 +67,7 @@ export async function followPrincipals(store: Store): Promise<Principals> {
     for (const { kind, key, op } of changes) if (kind === 'Deny') deny(key, op === 'put');
     const keys = new Set(changes.flatMap(({ kind, key }) => (kind === 'Principal' ? [key] : [])));
     const upTo = changes.at(-1)?.revision ?? revision;
-    following = following.then(() => refresh(keys, upTo));
+    following = following.then(() => untilRead(() => refresh(keys, upTo)));
   });
   await following;
 

@@ -31,3 +31,4 @@ export type {
   Statement,
   Store,
 } from './unit.ts';
+export { untilRead } from './watch.ts';

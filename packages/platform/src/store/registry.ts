@@ -4,6 +4,7 @@ import { StoreError } from './error.ts';
 import { namespaceOf, type StoredResource, toResource, toRow } from './resource-rows.ts';
 import type { ResourceRow } from './tables.ts';
 import type { Statement, Store } from './unit.ts';
+import { untilRead } from './watch.ts';
 
 export type Stored<K extends Kind> = ResourceOf<K> & { readonly writer: StoredResource['writer'] };
 
@@ -86,7 +87,7 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
   const watch = store.watch(revision, (changes) => {
     const uids = new Set(changes.filter((change) => KINDS.has(change.kind)).map((change) => change.key));
     const upTo = changes.at(-1)?.revision ?? revision;
-    following = following.then(() => follow(uids, upTo));
+    following = following.then(() => untilRead(() => follow(uids, upTo)));
   });
   await following;
 

@@ -1,3 +1,4 @@
+import { StoreError } from './error.ts';
 import type { Change } from './unit.ts';
 
 interface Watcher {
@@ -54,6 +55,24 @@ export class ChangeFeed {
       queueMicrotask(() => {
         throw error;
       });
+    }
+  }
+}
+
+const READ_AGAIN_MS = 200;
+
+/**
+ * Does what a cache does to follow a change, again and again until it could be read: a cache that gave up would go on
+ * to allow what was revoked. After the store is closed nothing is followed any more.
+ */
+export async function untilRead(work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.code === 'closed') return;
+      await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_MS).unref());
     }
   }
 }
