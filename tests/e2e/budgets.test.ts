@@ -187,6 +187,33 @@ describe('budgets: what one person uses up is theirs alone', () => {
     }
   });
 
+  test('I8 a body that is nested without end is one clear error, at every address that takes one', async () => {
+    const deep = `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`;
+    for (const [method, path] of [
+      ['PATCH', '/agents/assistant'],
+      ['PUT', '/agents/assistant'],
+      ['POST', '/agents/assistant/sessions'],
+      ['POST', '/tickets'],
+    ] as const) {
+      const answer = await world.as<{ code: string }>(alice, method, path, deep);
+      assert.ok([400, 429].includes(answer.status), `${method} ${path}: ${answer.status}`);
+      if (answer.status === 400) assert.equal(answer.body.code, 'invalid_request');
+    }
+  });
+
+  test('an apply of thousands of broken documents ends at its hundredth mistake', async () => {
+    const root = await world.token('root');
+    const spec = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`declarativ${index}`, 1]));
+    const document = { apiVersion: 'onbehalf.dev/v1alpha1', kind: 'Agent', metadata: { name: 'a' }, spec };
+    const before = process.cpuUsage();
+    const answer = await world.as<{ errors: unknown[] }>(root, 'POST', '/apply', {
+      documents: Array(2_000).fill(document),
+    });
+    assert.equal(answer.status, 422);
+    assert.ok(answer.body.errors.length >= 100 && answer.body.errors.length < 300, String(answer.body.errors.length));
+    assert.ok(process.cpuUsage(before).user < 1_500_000);
+  });
+
   test('the address in the audit is the client’s where a trusted proxy names it', async () => {
     await fetch(`${world.url}/api/agents`, {
       headers: { authorization: 'Bearer x.y.z', 'x-forwarded-for': '1.1.1.1, 198.51.100.77' },

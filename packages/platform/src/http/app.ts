@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Audit } from '../audit/index.ts';
-import { type Limits, personKey } from '../limits/index.ts';
+import { type Limits, nestedTooDeep, personKey } from '../limits/index.ts';
 import { LOCAL_ADMIN } from '../people/index.ts';
 import type { Caller } from './caller.ts';
 import { createNodeServer, type NodeServerPorts } from './node-server.ts';
@@ -105,7 +105,11 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     if (body.length === 0) return done(null, undefined);
     if (!isUtf8(body)) return done(new HttpProblem('invalid_request', 'the body is not UTF-8'), undefined);
-    return parseJson(request, body.toString('utf8'), done);
+    return parseJson(request, body.toString('utf8'), (error, value) =>
+      error === null && nestedTooDeep(value)
+        ? done(new HttpProblem('invalid_request', 'the body is nested deeper than 128 levels'), undefined)
+        : done(error, value),
+    );
   });
 
   // A route without a question for the policy is a mistake that must not start.

@@ -28,6 +28,19 @@ export function headTooLarge({
   return undefined;
 }
 
+/** Levels of a JSON body: a document within a list within a body. */
+const DEEPEST = 128;
+
+/** Whether a value is nested deeper than any of ours. What walks through it calls itself, and has no bound of its own. */
+export function nestedTooDeep(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST) return true;
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
+}
+
 const MOST_FIELDS = 64;
 
 /** A form (application/x-www-form-urlencoded) with more fields than any request of ours has. */

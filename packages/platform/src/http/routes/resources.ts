@@ -61,6 +61,8 @@ async function documentsOf(given: string | readonly unknown[], file: string): Pr
   }
   const all: ParsedDocuments = { documents: [], errors: [] };
   for (const [index, value] of given.entries()) {
+    // Nobody reads more mistakes than that.
+    if (all.errors.length >= MOST_ERRORS) break;
     await breathe();
     const at = { file, document: index + 1, line: 1 };
     const checked = checkDocument(value);
@@ -97,6 +99,7 @@ function documentOf(kind: Kind, body: unknown): Placed {
 }
 
 const PATCH_TRIES = 5;
+const MOST_ERRORS = 100;
 
 /** The document that a merge patch makes of a resource. */
 function patched(kind: Kind, { apiVersion, spec, metadata: all }: StoredResource, patch: unknown): unknown {
