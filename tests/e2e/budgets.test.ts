@@ -9,7 +9,7 @@ import { startWorld, type World } from './world.ts';
 
 const CONFIG = `
 trustedProxies: [127.0.0.1/32, "::1/128"]
-limits: {sessionsMade: 5, sessionsKept: 7, sockets: 3, streams: 2, tickets: 4, trials: 2, applies: 3, turnsStarted: 4}
+limits: {sessionsMade: 5, sessionsKept: 7, sockets: 3, streams: 2, tickets: 4, trials: 2, applies: 3, turnsStarted: 4, documents: 50}
 `;
 
 describe('budgets: what one person uses up is theirs alone', () => {
@@ -199,6 +199,17 @@ describe('budgets: what one person uses up is theirs alone', () => {
       assert.ok([400, 429].includes(answer.status), `${method} ${path}: ${answer.status}`);
       if (answer.status === 400) assert.equal(answer.body.code, 'invalid_request');
     }
+  });
+
+  test('documents in one apply', async () => {
+    const documents = (count: number) =>
+      Array.from({ length: count }, (_, n) => ({
+        ...{ apiVersion: 'onbehalf.dev/v1alpha1', kind: 'Secret', metadata: { name: `s${n}` }, spec: {} },
+      }));
+    assert.equal((await world.admin('POST', '/apply', { documents: documents(50) })).status, 200);
+    const { status, body } = await world.admin<{ detail: string }>('POST', '/apply', { documents: documents(51) });
+    assert.equal(status, 429);
+    assert.match(body.detail, /50 documents in one apply \(budget documents\)/);
   });
 
   test('an apply of thousands of broken documents ends at its hundredth mistake', async () => {

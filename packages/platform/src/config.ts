@@ -60,7 +60,10 @@ export const sections = {
     tickets: budget(60, 'tickets that one person gets in a minute'),
     trials: budget(60, 'exchanges that one person tries by hand in a minute'),
     applies: budget(60, 'writes of resources by one person in a minute'),
-    documents: budget(2_000, 'documents in one apply'),
+    documents: {
+      schema: z.number().int().min(1).max(2_000).default(2_000),
+      about: 'documents in one apply, 2,000 at most (2000)',
+    },
     passwordsOfName: budget(10, 'passwords that one address tries for one name in a minute'),
     passwords: budget(30, 'passwords that one address tries in a minute'),
     tokenRefusalsOfClient: budget(10, 'refused token requests of one address for one client in a minute'),

@@ -1,5 +1,5 @@
 import type { ModelToolCall } from '../models/index.ts';
-import type { Store, Stored } from '../store/index.ts';
+import { type Store, type Stored, StoreError } from '../store/index.ts';
 import { interruptAbandoned } from './abandoned.ts';
 import { RuntimeError, TurnFailure, TurnStopped } from './errors.ts';
 import { type Claimed, makeTurn } from './new-turn.ts';
@@ -70,7 +70,12 @@ export function createTurns(options: TurnsOptions) {
     if (commands.length === 0) return;
     if (commands.some(({ command }) => command === 'stop')) turn.abort(new TurnStopped('stopped'));
     const ids = commands.map(({ id }) => id);
-    await store.commit({ statements: [rows.consume(ids, now())] });
+    try {
+      await store.commit({ statements: [rows.fence(turn.held), rows.consume(ids, now())] });
+    } catch (error) {
+      // It has ended over the command meanwhile, or is another holder's: so is the command.
+      if (!(error instanceof StoreError && error.conflict === 'fence')) throw error;
+    }
   }
 
   const watch = store.watch(store.revision(), (changes) => {

@@ -22,6 +22,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
 import { type Control, ControlError, inSlices, type Placed } from '../../control/index.ts';
+import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { Registry, Store, StoredResource } from '../../store/index.ts';
@@ -35,6 +36,7 @@ import { byRole, notFound, type Route, route } from '../route.ts';
 const listQuery = z.strictObject({ namespace: z.string().exactOptional() });
 
 export interface ResourcePorts {
+  limits: Pick<Limits, 'check'>;
   registry: Registry;
   policy: Pick<Policy, 'decide'>;
   control: Control;
@@ -266,6 +268,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     async handle({ caller, body, requestId }) {
       const file = body.file ?? 'documents';
       const { documents, errors } = await documentsOf(body.documents, file);
+      o.limits.check('documents', documents.length - 1);
       if (errors.length > 0)
         throw new HttpProblem(
           'invalid_documents',
