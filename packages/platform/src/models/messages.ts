@@ -33,6 +33,8 @@ export type ModelChunk =
   | { type: 'reasoning'; text: string }
   | { type: 'tool-call'; call: ModelToolCall }
   | { type: 'usage'; usage: Usage; estimated?: boolean }
+  /** Fields of the provider's answer that made no sense and were left out. */
+  | { type: 'odd'; fields: readonly string[] }
   | { type: 'end'; finishReason: string };
 
 /** Why a model call did not work out; also how a turn ends over it. */

@@ -1,8 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Usage } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { type Egress, EgressError, type TlsSettings } from '../egress/index.ts';
+import { CallAssembly } from './call-assembly.ts';
 import { type ModelChunk, type ModelClient, ModelError, type ModelMessage, type ModelRequest } from './messages.ts';
+import { readAnswerPart } from './provider-answer.ts';
 import { sseData } from './server-sent-events.ts';
+import { inTurn, wireCall, wireSchema } from './wire-form.ts';
 
 export interface OpenAiOptions {
   egress: Egress;
@@ -22,22 +26,6 @@ export interface OpenAiOptions {
 
 const MAX_RETRIES = 2;
 const LIMITS = { connectMs: 10_000, firstByteMs: 60_000, idleMs: 60_000, totalMs: 3_600_000, maxBytes: 64 << 20 };
-
-interface Delta {
-  content?: string | null;
-  reasoning_content?: string | null;
-  tool_calls?: { index?: number; id?: string; function?: { name?: string; arguments?: string } }[];
-}
-
-interface StreamChunk {
-  error?: unknown;
-  choices?: { delta?: Delta; finish_reason?: string | null }[];
-  usage?: {
-    prompt_tokens?: number;
-    completion_tokens?: number;
-    prompt_tokens_details?: { cached_tokens?: number };
-  } | null;
-}
 
 /**
  * A lean client of the Chat Completions API, as LiteLLM, vLLM, Ollama and others serve it. Buffers are scanned as they
@@ -81,29 +69,27 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
   }
 
   async function* answer(request: ModelRequest): AsyncGenerator<ModelChunk> {
-    const calls = new Map<number, { callId: string; name: string; arguments: string }>();
+    const calls = new CallAssembly();
+    const odd = new Set<string>();
     let finishReason: string | undefined;
+    let usage: Usage | undefined;
     for await (const data of sseData(await open(request))) {
       if (data === '[DONE]') break;
-      const chunk = parseChunk(data);
-      if (chunk.error !== undefined) throw new ModelError('model_unavailable', 'the model failed in mid-answer');
-      const choice = chunk.choices?.[0];
-      if (choice?.delta?.reasoning_content) yield { type: 'reasoning', text: choice.delta.reasoning_content };
-      if (choice?.delta?.content) yield { type: 'text', text: choice.delta.content };
-      for (const part of choice?.delta?.tool_calls ?? []) {
-        const index = part.index ?? 0;
-        const known = calls.get(index) ?? { callId: part.id ?? `call_${index}`, name: '', arguments: '' };
-        known.name += part.function?.name ?? '';
-        known.arguments += part.function?.arguments ?? '';
-        calls.set(index, known);
-      }
-      finishReason = choice?.finish_reason ?? finishReason;
-      if (chunk.usage) yield { type: 'usage', usage: usageOf(chunk.usage) };
+      const part = readAnswerPart(data);
+      if (part.reasoning !== '') yield { type: 'reasoning', text: part.reasoning };
+      if (part.text !== '') yield { type: 'text', text: part.text };
+      for (const call of part.calls) calls.add(call);
+      for (const field of part.odd) odd.add(field);
+      finishReason = part.finishReason ?? finishReason;
+      // Some count anew in every chunk: the last report is the whole.
+      usage = part.usage ?? usage;
     }
+    if (usage) yield { type: 'usage', usage };
+    if (odd.size > 0) yield { type: 'odd', fields: [...odd] };
     // Some providers leave the terminator out; none that has finished leaves out why.
     if (finishReason === undefined)
       throw new ModelError('upstream_truncated', 'the model ended its answer without saying that it has finished');
-    for (const call of calls.values()) yield { type: 'tool-call', call };
+    for (const call of calls.whole()) yield { type: 'tool-call', call };
     yield { type: 'end', finishReason };
   }
 
@@ -114,11 +100,11 @@ function requestBody(options: OpenAiOptions, request: ModelRequest) {
   return {
     ...options.parameters,
     model: options.model,
-    messages: request.messages.map(wireMessage),
+    messages: inTurn(request.messages).map(wireMessage),
     ...(request.tools.length > 0 && {
       tools: request.tools.map((tool) => ({
         type: 'function',
-        function: { name: tool.name, description: tool.description, parameters: tool.inputSchema },
+        function: { name: tool.name, description: tool.description, parameters: wireSchema(tool.inputSchema) },
       })),
     }),
     stream: true,
@@ -133,11 +119,7 @@ function wireMessage(message: ModelMessage) {
         role: 'assistant',
         content: message.text === '' ? null : message.text,
         ...(message.toolCalls.length > 0 && {
-          tool_calls: message.toolCalls.map((call) => ({
-            id: call.callId,
-            type: 'function',
-            function: { name: call.name, arguments: call.arguments },
-          })),
+          tool_calls: message.toolCalls.map(wireCall),
         }),
       };
     case 'tool':
@@ -152,25 +134,6 @@ function attributionHeaders({ context }: ModelRequest) {
     'x-litellm-end-user-id': context.endUser,
     'x-litellm-trace-id': context.session,
     'x-litellm-tags': `agent:${context.agent}`,
-  };
-}
-
-function parseChunk(data: string): StreamChunk {
-  try {
-    return JSON.parse(data) as StreamChunk;
-  } catch (cause) {
-    throw new ModelError('upstream_truncated', 'the model sent what is no JSON', { cause });
-  }
-}
-
-function usageOf(usage: NonNullable<StreamChunk['usage']>) {
-  const inputTokens = usage.prompt_tokens ?? 0;
-  const outputTokens = usage.completion_tokens ?? 0;
-  return {
-    inputTokens,
-    outputTokens,
-    totalTokens: inputTokens + outputTokens,
-    cachedInputTokens: usage.prompt_tokens_details?.cached_tokens ?? 0,
   };
 }
 

@@ -1,5 +1,5 @@
 import { type ModelConfigSpec, milliseconds, qualifiedName, type Usage } from '@onbehalf/resources';
-import type { ModelClient, ModelMessage, ModelToolCall } from '../models/index.ts';
+import { type ModelClient, ModelError, type ModelMessage, type ModelToolCall } from '../models/index.ts';
 import type { Stored } from '../store/index.ts';
 import { TurnFailure } from './errors.ts';
 import { buildHistory } from './history.ts';
@@ -7,6 +7,10 @@ import type { AgentExecutor, EventDraft, TurnContext } from './ports.ts';
 import { estimateUsage } from './usage.ts';
 
 const DEFAULT_MAX_STEPS = 20;
+/** Ends of an answer that is not whole. */
+const CUT_OFF: ReadonlySet<string> = new Set(['length', 'content_filter', 'max_tokens', 'refusal']);
+const NOT_MADE =
+  'This call was not made: the answer that asked for it was cut off. Ask again, with less in one answer.';
 
 type Prices = NonNullable<ModelConfigSpec['prices']>;
 
@@ -34,6 +38,7 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
         ...(system === '' ? [] : [{ role: 'system' as const, text: system }]),
         ...history.messages,
       ];
+      let wasCutOff = false;
       for (let step = 1; step <= maxSteps; step++) {
         const messageId = crypto.randomUUID();
         const calls: ModelToolCall[] = [];
@@ -68,7 +73,13 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
                 step,
                 data: { ...costed(chunk.usage, prices), model, ...(chunk.estimated && { estimated: true }) },
               };
-            } else finishReason = chunk.finishReason;
+            } else if (chunk.type === 'odd')
+              yield {
+                type: 'warning',
+                step,
+                data: { code: 'odd_answer', message: `the model's answer had no usable ${chunk.fields.join(', ')}` },
+              };
+            else finishReason = chunk.finishReason;
             // Whatever comes between, the step is closed below.
             context.signal.throwIfAborted();
           }
@@ -93,7 +104,14 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
         if (text !== '' || calls.length > 0)
           yield { type: 'message', step, messageId, data: { role: 'assistant', text } };
         const named = withDistinctIds(calls);
-        const outcomes = await settle(named.map((call) => context.callTool(step, call)));
+        // What a call says is known only when the answer ended properly: one that was cut off is not made.
+        const whole = !CUT_OFF.has(finishReason);
+        if (!whole && calls.length > 0 && wasCutOff)
+          throw new ModelError('upstream_truncated', `the model's answer was cut off again (${finishReason})`);
+        wasCutOff = !whole;
+        const outcomes = whole
+          ? await settle(named.map((call) => context.callTool(step, call)))
+          : named.map(({ callId, name }) => ({ callId, name, output: NOT_MADE, isError: true }));
         yield { type: 'step.ended', step, data: { finishReason, toolCalls: calls.length } };
         if (calls.length === 0) return;
         messages.push(

@@ -1,6 +1,5 @@
 import { parseEvent, type SessionEvent } from '@onbehalf/resources';
 import type { AuditBody, EventRow, Statement, Store } from '../store/index.ts';
-import { RuntimeError } from './errors.ts';
 import type { EventDraft, Listener } from './ports.ts';
 
 const PAGE = 500;
@@ -26,16 +25,15 @@ export class EventLog {
     more: { statements?: readonly Statement[]; audit?: readonly AuditBody[] } = {},
   ): Promise<SessionEvent[]> {
     const time = this.#now();
-    const events = drafts.map(
-      (draft, index) =>
-        ({
-          v: 1,
-          session: at.session,
-          seq: at.lastSeq + index + 1,
-          turn: at.turn,
-          at: new Date(time).toISOString(),
-          ...draft,
-        }) as SessionEvent,
+    const events = drafts.map((draft, index) =>
+      checked({
+        v: 1,
+        session: at.session,
+        seq: at.lastSeq + index + 1,
+        turn: at.turn,
+        at: new Date(time).toISOString(),
+        ...draft,
+      } as SessionEvent),
     );
     const { builder } = this.#store;
     const moved = builder
@@ -173,7 +171,23 @@ export function toEvent(row: EventRow): SessionEvent {
       ...(row.call_id !== null && { callId: row.call_id }),
       data: JSON.parse(row.data),
     });
-  } catch (cause) {
-    throw new RuntimeError('session_not_found', `event ${row.seq} of this session cannot be read`, { cause });
+  } catch {
+    return unreadable(row);
+  }
+}
+
+/** Nothing that was ever stored makes a conversation unreadable: what this version does not know is shown as that. */
+const unreadable = ({ session, seq, turn, at, type }: EventRow): SessionEvent => ({
+  ...{ v: 1, session, seq: Number(seq), turn: turn ?? '', at, type: 'warning' },
+  data: { code: 'unreadable_event', message: `an entry of type ${type} cannot be shown by this version` },
+});
+
+/** What makes no sense is not stored: there is a warning in its place. */
+function checked(event: SessionEvent): SessionEvent {
+  try {
+    return parseEvent(event);
+  } catch {
+    const message = `what came as ${event.type} had a form that is not known, and was left out`;
+    return { ...event, type: 'warning', data: { code: 'invalid_event', message } } as SessionEvent;
   }
 }

@@ -69,8 +69,26 @@ function cut(groups: ModelMessage[][], limits: Limits): { messages: ModelMessage
     used += size;
     first--;
   }
-  return { messages: groups.slice(first).flat(), droppedSteps: first };
+  if (first === 0) return { messages: groups.flat(), droppedSteps: 0 };
+  // A call and its result are nothing to begin with: from the next message of the person on, or from the one that is
+  // being answered.
+  const next = calls(groups[first]) ? groups.findIndex((group, index) => index >= first && isUser(group)) : first;
+  const asked = groups.findLastIndex(isUser);
+  const kept = next === -1 ? [groups[asked] ?? [], ...groups.slice(first)] : groups.slice(next);
+  const messages = kept.flat();
+  const told = messages.findIndex(({ role }) => role === 'user');
+  return {
+    messages: messages.map((message, index) =>
+      index === told && message.role === 'user' ? { ...message, text: `${LEFT_OUT}\n\n${message.text}` } : message,
+    ),
+    droppedSteps: next === -1 ? first : next,
+  };
 }
+
+const LEFT_OUT = '[The earlier part of this conversation was left out.]';
+const calls = ([message]: readonly ModelMessage[] = []) =>
+  message?.role === 'tool' || (message?.role === 'assistant' && message.toolCalls.length > 0);
+const isUser = ([message]: readonly ModelMessage[]) => message?.role === 'user';
 
 function sizeOf(message: ModelMessage): number {
   if (message.role === 'tool') return message.output.length;
