@@ -21,10 +21,11 @@ class CookieJar {
 
 const REDIRECT = 'http://127.0.0.1:9/callback';
 const MAX_HOPS = 10;
+const YES = new URLSearchParams({ decision: 'yes' });
 
 /**
  * Signs in through the front door: a one-time login link, then the ordinary authorization request of the client `cli`
- * with PKCE (RFC 7636). Returns an access token for `resource`: the API, if nothing else is said.
+ * with PKCE (RFC 7636), whose page is answered as a person would. Returns an access token for `resource`: the API, if nothing else is said.
  */
 export async function signIn(url: string, link: string, resource = `${url}/api`): Promise<string> {
   const jar = new CookieJar();
@@ -57,7 +58,8 @@ export async function signIn(url: string, link: string, resource = `${url}/api`)
   });
   let address = `${url}/oidc/auth?${query}`;
   for (let hop = 0; !address.startsWith(REDIRECT); hop++) {
-    const response = await visit(address);
+    const confirms = new URL(address).pathname.startsWith('/login/confirm/');
+    const response = await visit(address, confirms ? { method: 'POST', headers: { origin: url }, body: YES } : {});
     const location = response.headers.get('location');
     if (location === null || hop >= MAX_HOPS)
       throw new Error(`signing in stopped at a page that answered ${response.status}`);

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { signInCode } from '@onbehalf/resources';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
 import { CLIENT_ID, postForm, requestTokens } from './token.ts';
@@ -83,12 +84,18 @@ function endpointsFor(found: Discovery, server: string, issuer: string): Discove
 
 /**
  * Signs in by authorization code with PKCE over a loopback redirect (RFC 8252 section 7.3), as the client `cli`.
- * `issuer`: the name of a TrustedIssuer with a sign-in, or `onbehalf` for the server itself.
+ * `show` gets the address to open and the six characters that the page there must show. `issuer`: the name of a TrustedIssuer with a sign-in, or `onbehalf` for the server itself.
  */
-export async function login(io: Io, server: string, show: (address: string) => void, issuer?: string): Promise<void> {
+export async function login(
+  io: Io,
+  server: string,
+  show: (address: string, code: string) => void,
+  issuer?: string,
+): Promise<void> {
   const own = await discover(io, server);
   const found = endpointsFor(own, server, await chooseIssuer(io, server, issuer));
   const verifier = randomBytes(32).toString('base64url');
+  const challenge = createHash('sha256').update(verifier).digest('base64url');
   const state = randomBytes(16).toString('base64url');
   const resource = `${found.issuer.replace(/\/$/, '')}/api`;
   const receiver = await receiveCode(io, state, found.issuer);
@@ -101,11 +108,11 @@ export async function login(io: Io, server: string, show: (address: string) => v
       scope: SCOPE,
       resource,
       state,
-      code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+      code_challenge: challenge,
       code_challenge_method: 'S256',
     };
     for (const [name, value] of Object.entries(parameters)) address.searchParams.set(name, value);
-    show(address.href);
+    show(address.href, signInCode(challenge));
     const code = await receiver.code;
     const base = {
       server,

@@ -18,5 +18,6 @@ export { nearest } from './nearest.ts';
 export * from './primitives.ts';
 export * from './privilege.ts';
 export * from './remote-mcp-server.ts';
+export { signInCode } from './sign-in-code.ts';
 export * from './target.ts';
 export { pathText, validate } from './validate.ts';

@@ -19,10 +19,10 @@ export const registerLogin: Register = (program, act) => {
     .action(
       act<Options, []>(async ({ io, globals, out, server }, { browser, issuer }) => {
         const url = serverUrl(io, globals);
-        const show = (address: string) => {
+        const show = (address: string, code: string) => {
           const opened = browser && io.openBrowser(address);
           io.stderr.write(
-            `${opened ? 'Sign in in the browser. If none opens:' : 'Open this address and sign in:'}\n  ${address}\n`,
+            `${opened ? 'Sign in in the browser. If none opens:' : 'Open this address and sign in:'}\n  ${address}\nGo on there only if the page shows ${code}\n`,
           );
         };
         await login(io, url, show, issuer);

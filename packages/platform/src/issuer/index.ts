@@ -6,5 +6,6 @@
  */
 export { IssuerError, type IssuerErrorCode } from './error.ts';
 export { createIssuer } from './issuer.ts';
-export { choicePage, pageHeaders } from './pages/pages.ts';
+export { PageError, readForm, requireSameOrigin } from './pages/browser.ts';
+export { choicePage, confirmHeaders, confirmPage, errorPage, pageHeaders } from './pages/pages.ts';
 export type * from './types.ts';

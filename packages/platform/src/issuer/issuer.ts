@@ -5,6 +5,7 @@ import { createClients } from './clients.ts';
 import { CLI, CONSOLE, doorAudiences, ownIssuerConfig } from './doors.ts';
 import { KEY_LIFE, openSigningKeys } from './keys.ts';
 import { metadata } from './metadata.ts';
+import { createConfirm } from './pages/confirm.ts';
 import { createLoginLinks } from './pages/link.ts';
 import { createSignIn } from './pages/sign-in.ts';
 import { openPlatform } from './platform-client.ts';
@@ -81,6 +82,7 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   const routes = createRoutes({
     ...{ issuer, respond, forwarded, provider, links, onError },
     signIn: createSignIn({ ...shared, provider }),
+    confirm: createConfirm({ ...shared, provider }),
   });
 
   return {

@@ -110,12 +110,16 @@ function configuration(o: ProviderOptions): Configuration {
       ...('grantId' in token && token.grantId !== undefined && { sid: sidOf(token.grantId) }),
       ...authentication(ctx),
     }),
-    interactions: { policy: policy(), url: (_ctx, { uid }) => `/login/sign-in/${uid}` },
+    interactions: {
+      policy: policy(),
+      url: (_ctx, { uid, prompt }) => `/login/${prompt.name === 'consent' ? 'confirm' : 'sign-in'}/${uid}`,
+    },
     findAccount: findAccount(issuer, principals),
-    // First-party clients ask for no consent; a grant of its own for each login, so that each ends alone.
+    // First-party clients ask for no scopes; a grant of its own for each login, so that each ends alone.
     loadExistingGrant: async (ctx) => {
-      const { client, session, params } = ctx.oidc;
+      const { client, session, params, result } = ctx.oidc;
       if (client === undefined || session?.accountId === undefined) return undefined;
+      if (client.applicationType === 'native' && result?.consent === undefined) return undefined;
       const grant = new ctx.oidc.provider.Grant({ accountId: session.accountId, clientId: client.clientId });
       grant.addOIDCScope(String(params?.scope ?? 'openid'));
       await grant.save();
@@ -155,16 +159,24 @@ function clients(issuer: string) {
       ...common,
       client_id: CLI,
       application_type: 'native' as const,
-      // Whatever the port (RFC 8252 section 7.3).
-      redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
+      // Whatever the port (RFC 8252 section 7.3). Not `[::1]`: no `form-action` can name it (CSP level 3, host-source).
+      redirect_uris: ['http://127.0.0.1/callback'],
     },
   ];
 }
 
-/** Only signing in is asked for, also of whoever was disabled, or had to sign in anew, since the session began. */
+/**
+ * Signing in is asked for, also of whoever was disabled, or had to sign in anew, since the session began; and of the
+ * command line, each time, that its person confirms it (RFC 8252 section 8.6): nobody knows which program listens there.
+ */
 function policy() {
   const prompts = interactionPolicy.base();
-  prompts.get('consent')?.checks.clear();
+  const consent = prompts.get('consent');
+  const native = consent?.checks.get('native_client_prompt');
+  if (consent === undefined || native === undefined)
+    throw new TypeError('oidc-provider has no prompt for native clients');
+  consent.checks.clear();
+  consent.checks.add(native);
   const gone = (ctx: KoaContextWithOIDC) => ctx.oidc.session?.accountId !== undefined && ctx.oidc.account === undefined;
   prompts
     .get('login')

@@ -3,6 +3,7 @@ import type { Provider } from 'oidc-provider';
 import { formTooLarge } from '../limits/index.ts';
 import { assets } from './pages/assets.ts';
 import { PageError, sendError, sendJson, sendNotFound, sendPage } from './pages/browser.ts';
+import type { createConfirm } from './pages/confirm.ts';
 import type { createLoginLinks } from './pages/link.ts';
 import { linkPage, pageHeaders } from './pages/pages.ts';
 import type { createSignIn } from './pages/sign-in.ts';
@@ -17,12 +18,13 @@ export interface RoutesOptions {
   provider: () => Provider;
   links: ReturnType<typeof createLoginLinks>;
   signIn: ReturnType<typeof createSignIn>;
+  confirm: ReturnType<typeof createConfirm>;
   onError(error: unknown): void;
 }
 
 const PROGRAMS =
   /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|login\/cli\/(token|revoke)$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
-const OURS = /^\/(oidc\/|login\/(link|assets|sign-in)(\/|$))/;
+const OURS = /^\/(oidc\/|login\/(link|assets|sign-in|confirm)(\/|$))/;
 
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */
 export function createRoutes(o: RoutesOptions) {
@@ -47,9 +49,11 @@ export function createRoutes(o: RoutesOptions) {
       const headers = { ...noStore, 'cache-control': 'no-cache', 'content-type': asset.type };
       return answer(response, { status: 200, headers, body: asset.body });
     }
-    if (/^\/login\/sign-in\/[\w-]{1,64}$/.test(path)) {
-      if (read) return o.signIn.show(request, response);
-      if (write) return o.signIn.submit(request, response);
+    const interaction = /^\/login\/(sign-in|confirm)\/[\w-]{1,64}$/.exec(path)?.[1];
+    if (interaction !== undefined) {
+      const { show, submit } = interaction === 'confirm' ? o.confirm : o.signIn;
+      if (read) return show(request, response);
+      if (write) return submit(request, response);
     }
     if (path.startsWith('/oidc/') && path !== '/oidc/link') return openId(request, response);
     return sendNotFound(response);

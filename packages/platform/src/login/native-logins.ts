@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
 import { denial, hashOf } from '../people/index.ts';
-import { type Store, StoreError, type TicketRow } from '../store/index.ts';
+import { type CommitUnit, type Store, StoreError, type TicketRow } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 import { LoginError } from './error.ts';
 import { IDLE, type Logins, newLogin } from './logins.ts';
@@ -9,10 +9,13 @@ import { claimsOf, type Ending, type Login, REFRESHED_ELSEWHERE } from './sessio
 import type { SignedIn } from './source.ts';
 
 const CODE_LIFE = 60_000;
+/** So long a person may look at the page that asks for their word. */
+export const CONFIRM_LIFE = 300_000;
 /** An answer may be lost, and two commands may ask at once: so long the handle before is answered with the one after. */
 const GRACE = 30_000;
 const USED = 'native_code_used';
 const codePlace = { kind: 'SignIn', uid: 'native', field: 'code' };
+const heldPlace = { kind: 'SignIn', uid: 'native', field: 'held' };
 
 /** What the command line asks for, to the letter that its answer needs (RFC 6749 section 4.1.1, RFC 7636 section 4.3). */
 export interface NativeRequest {
@@ -28,6 +31,13 @@ interface Code {
   handle: string;
   challenge: string;
   redirectUri: string;
+}
+
+/** A login that awaits its person's word. */
+interface Held {
+  id: string;
+  handle: string;
+  request: NativeRequest;
 }
 
 type Form = ReadonlyMap<string, string>;
@@ -54,8 +64,12 @@ function required(form: Form, name: string): string {
 }
 
 export interface NativeLogins {
-  /** Where the browser goes with a code for this login. */
-  issue(signedIn: SignedIn, request: NativeRequest): Promise<string>;
+  /** Keeps this login until its person has said whether they asked for it. What is returned is good once. */
+  hold(signedIn: SignedIn, request: NativeRequest): Promise<string>;
+  /** They did: where the browser goes, with a code. @throws LoginError `login_failed` */
+  release(held: string): Promise<string>;
+  /** They did not: the login is over, and the command line is told. @throws LoginError `login_failed` */
+  refuse(held: string): Promise<string>;
   /** Answers the forms of `/login/cli/token` and `/login/cli/revoke`. */
   respond(endpoint: 'token' | 'revoke', form: Form): Promise<Answer>;
 }
@@ -66,8 +80,9 @@ export function nativeRequest(query: URLSearchParams): NativeRequest {
   const state = query.get('state') ?? '';
   const challenge = query.get('code_challenge') ?? '';
   const good =
-    // RFC 8252 section 7.3: an address of this machine, whatever the port.
-    /^http:\/\/(127\.0\.0\.1|\[::1\]):\d{1,5}\/callback$/.test(redirectUri) &&
+    // RFC 8252 section 7.3: an address of this machine, whatever the port. No `form-action` can name `[::1]`.
+    /^http:\/\/127\.0\.0\.1:\d{1,5}\/callback$/.test(redirectUri) &&
+    URL.canParse(redirectUri) &&
     query.get('response_type') === 'code' &&
     query.get('code_challenge_method') === 'S256' &&
     /^[\w-]{43}$/.test(challenge) &&
@@ -103,18 +118,18 @@ export function createNativeLogins(o: {
   const hashOfId = (id: string) => hashOf(`cli ${id}`);
   // Nor the hash of a ticket.
   const hashOfCode = (code: string) => hashOf(`code ${code}`);
+  const hashOfHeld = (held: string) => hashOf(`held ${held}`);
+  const gone = () => new LoginError('login_failed', 'this sign-in was decided before, or has expired');
   const invalid = (says: string) => new Refusal('invalid_grant', says);
 
   async function redeem(form: Form): Promise<{ login: Login; refreshToken: string }> {
     const code = hashOfCode(required(form, 'code'));
     const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
     const [row] = await store.read<TicketRow>(select.compile());
-    const kept = row && openCode(row.payload);
+    const kept = row && open<Code>(codePlace, row.payload);
     if (kept === undefined) throw invalid('the code is not known');
-    const once = builder.updateTable('tickets').set({ used_at: now() }).where('hash', '=', code);
-    const use = once.where('used_at', 'is', null).where('expires_at', '>', now());
     try {
-      await store.commit({ statements: [{ query: use.compile(), expect: 1, conflict: USED }] });
+      await store.commit({ statements: [{ query: once(code), expect: 1, conflict: USED }] });
     } catch (error) {
       if (!(error instanceof StoreError && error.conflict === USED)) throw error;
       // RFC 6749 section 4.1.2: whoever was first may have been the thief.
@@ -200,27 +215,72 @@ export function createNativeLogins(o: {
     return { status: 200, body: {} };
   }
 
-  function openCode(payload: string): Code | undefined {
+  function open<T>(place: typeof codePlace, payload: string): T | undefined {
     try {
-      return JSON.parse(vault.openInline(codePlace, payload).reveal()) as Code;
+      return JSON.parse(vault.openInline(place, payload).reveal()) as T;
     } catch {
       return undefined;
     }
   }
 
+  const insert = (row: TicketRow) => ({ query: builder.insertInto('tickets').values(row).compile(), expect: 1 });
+  const once = (ticket: string) =>
+    builder
+      .updateTable('tickets')
+      .set({ used_at: now() })
+      .where('hash', '=', ticket)
+      .where('used_at', 'is', null)
+      .where('expires_at', '>', now())
+      .compile();
+
+  /** Its row, used up together with what else is to be written. @throws LoginError */
+  async function takeHeld(held: string, also: (kept: Held) => CommitUnit['statements']) {
+    const ticket = hashOfHeld(held);
+    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', ticket);
+    const [row] = await store.read<TicketRow>(select.compile());
+    const kept = row && open<Held>(heldPlace, row.payload);
+    const login = kept && (await rows.find(hashOfId(kept.id)));
+    if (kept === undefined || login === undefined) throw gone();
+    const use = { query: once(ticket), expect: 1, conflict: USED };
+    try {
+      await store.commit({ statements: [use, ...also(kept)] });
+    } catch (error) {
+      throw error instanceof StoreError && error.conflict === USED ? gone() : error;
+    }
+    return { kept, login };
+  }
+
   return {
-    async issue(signedIn, { redirectUri, state, challenge }) {
-      const [id, handle, code] = [random(), random(), random()];
+    async hold(signedIn, request) {
+      const [id, handle, held] = [random(), random(), random()];
       const tokens = { ...signedIn.tokens, handle: { current: handle, rotatedAt: now() } };
-      const login = { ...newLogin(hashOfId(id), { ...signedIn, tokens }, now()), expiresAt: now() + CODE_LIFE };
-      await rows.insert(login, '', line(login, 'command line session'));
-      const sealed = vault.sealInline(
-        codePlace,
-        SecretValue.of(JSON.stringify({ id, handle, challenge, redirectUri })),
-      );
-      const row = { hash: hashOfCode(code), payload: sealed, expires_at: now() + CODE_LIFE, used_at: null };
-      await store.commit({ statements: [{ query: builder.insertInto('tickets').values(row).compile(), expect: 1 }] });
+      const until = now() + CONFIRM_LIFE;
+      const login = { ...newLogin(hashOfId(id), { ...signedIn, tokens }, now()), expiresAt: until };
+      await rows.insert(login, '', line(login, 'command line asks'));
+      const kept: Held = { id, handle, request };
+      const payload = vault.sealInline(heldPlace, SecretValue.of(JSON.stringify(kept)));
+      const row = { hash: hashOfHeld(held), payload, expires_at: until, used_at: null };
+      await store.commit({ statements: [insert(row)] });
+      return held;
+    },
+    async release(held) {
+      const code = random();
+      const { kept, login } = await takeHeld(held, ({ id, handle, request: { challenge, redirectUri } }) => {
+        const next: Code = { id, handle, challenge, redirectUri };
+        const payload = vault.sealInline(codePlace, SecretValue.of(JSON.stringify(next)));
+        return [insert({ hash: hashOfCode(code), payload, expires_at: now() + CODE_LIFE, used_at: null })];
+      });
+      await rows.replace(login, login.tokens, now() + CODE_LIFE, line(login, 'command line session'));
+      const { redirectUri, state } = kept.request;
       return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;
+    },
+    async refuse(held) {
+      const { kept, login } = await takeHeld(held, () => []);
+      await end(login, 'its person did not ask for it');
+      return refusedNative(
+        kept.request,
+        new LoginError('login_refused', 'the person said no on the page of the sign-in'),
+      );
     },
     async respond(endpoint, form) {
       try {

@@ -87,13 +87,16 @@ export function loginRows({ store, vault, now }: { store: Store; vault: Vault; n
       });
     },
     /** Only over what was read: another replica may have been first. @throws StoreError `login_refreshed` */
-    async replace({ idHash, fence }: Login, tokens: LoginTokens, expiresAt: number): Promise<void> {
+    async replace({ idHash, fence }: Login, tokens: LoginTokens, expiresAt: number, said?: AuditBody): Promise<void> {
       const query = builder
         .updateTable('login_sessions')
         .set({ sealed: seal(idHash, tokens), fence: fence + 1, expires_at: expiresAt, last_seen: now() })
         .where('id_hash', '=', idHash)
         .where('fence', '=', fence);
-      await store.commit({ statements: [{ query: query.compile(), expect: 1, conflict: REFRESHED_ELSEWHERE }] });
+      await store.commit({
+        statements: [{ query: query.compile(), expect: 1, conflict: REFRESHED_ELSEWHERE }],
+        ...(said && { audit: [said] }),
+      });
     },
     async remove({ idHash }: Pick<Login, 'idHash'>, line: AuditBody, also?: Ending): Promise<void> {
       const { statements, changes } = removal([idHash]);

@@ -5,11 +5,12 @@ import type { SubjectSource } from '@onbehalf/token-exchange';
 import { cookieOf, localPath } from '../limits/index.ts';
 import { hashOf } from '../people/index.ts';
 import type { Vault } from '../vault/index.ts';
+import { begunSignIns, type SignIn } from './begun-sign-ins.ts';
 import { LoginError } from './error.ts';
 import { type Logins, newLogin } from './logins.ts';
-import { type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
+import { CONFIRM_LIFE, type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
 import { claimsOf, type LoginTokens } from './session-rows.ts';
-import type { BegunSignIn } from './source.ts';
+import type { BegunSignIn, LoginSource } from './source.ts';
 import type { LoginSources } from './sources.ts';
 import { ACCESS_TOKEN } from './subjects.ts';
 import type { LoginSession, LoginSessions } from './types.ts';
@@ -28,24 +29,13 @@ export interface SessionsOptions {
   now: () => number;
 }
 
-interface SignIn extends BegunSignIn {
-  /** Name of the issuer. */
-  source: string;
-  returnTo: string;
-  /** The command line waits for it, and no cookie is set. */
-  native?: NativeRequest;
-  expiresAt: number;
-}
-
 /** Backend for frontend: the browser has a cookie, the tokens stay here. */
 export function createLoginSessions(o: SessionsOptions): LoginSessions {
   const { logins, native, sources, vault, now } = o;
   const { rows, line, verified, end } = logins;
   const host = o.secureCookies ? '__Host-' : '';
   const cookieName = `${host}${o.cookiePrefix}`;
-  const signInCookie = `${host}${o.cookiePrefix}_begin`;
   const csrfKey = vault.derive('csrf');
-  const signInPlace = { kind: 'SignIn', uid: 'console', field: 'state' };
 
   const cookie = (name: string, value: string, seconds?: number) =>
     [
@@ -54,6 +44,7 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
       ...(o.secureCookies ? ['Secure'] : []),
       ...(seconds === undefined ? [] : [`Max-Age=${seconds}`]),
     ].join('; ');
+  const begun = begunSignIns({ vault, now, cookie, name: `${host}${o.cookiePrefix}_begin` });
   const csrfOf = (idHash: string) => createHmac('sha256', csrfKey).update(idHash).digest('base64url');
   function subjectOf(principal: Principal, idHash: string): SubjectSource {
     return {
@@ -84,57 +75,77 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
     return { principal, subject: subjectOf(principal, idHash), csrf: csrfOf(idHash), idHash };
   }
 
-  async function start(to: Pick<SignIn, 'returnTo' | 'native'>, issuer: string | undefined) {
+  async function start(to: Pick<SignIn, 'returnTo' | 'native'>, issuer: string | undefined, cookies?: string) {
     const source = sources.named(issuer);
-    if (source === undefined) throw new LoginError('login_failed', 'nobody signs in at an issuer of that name');
+    if (source === undefined) throw failed('nobody signs in at an issuer of that name');
     const random = () => randomBytes(32).toString('base64url');
-    const begun: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
-    const signIn: SignIn = { ...begun, ...to, source: source.name, expiresAt: now() + SIGN_IN_LIFE };
-    const location = await source.authorize(begun);
-    const sealed = vault.sealInline(signInPlace, SecretValue.of(JSON.stringify(signIn)));
-    return { location, setCookie: cookie(signInCookie, sealed, SIGN_IN_LIFE / 1000) };
+    const sent: BegunSignIn = { state: random(), nonce: random(), verifier: random() };
+    const signIn: SignIn = { ...sent, ...to, source: source.name, expiresAt: now() + SIGN_IN_LIFE };
+    return { location: await source.authorize(sent), setCookie: begun.begin(signIn, cookies) };
   }
+
+  /** Its tokens wait here for the word of the person whom they name: the page names them. */
+  async function completeNative(signIn: SignIn, request: NativeRequest, source: LoginSource, url: URL) {
+    const setCookie = [begun.end(signIn.state)];
+    const signedIn = await source.redeem(url, signIn).catch((error: unknown) => refusedNative(request, error));
+    if (typeof signedIn === 'string') return { setCookie, location: signedIn };
+    if (signedIn.tokens.opaque !== undefined) {
+      await source.end(signedIn.tokens);
+      const why = `${source.name} answers with opaque access tokens, which the command line cannot use here`;
+      return { setCookie, location: refusedNative(request, new LoginError('login_unusable', why)) };
+    }
+    const held = await native.hold(signedIn, request);
+    return {
+      setCookie: [begun.keep({ ...signIn, held, expiresAt: now() + CONFIRM_LIFE })],
+      confirm: {
+        ...{ subject: signedIn.who.subject, name: nameIn(signedIn.tokens), issuer: source.name, at: source.issuer },
+        ...{ state: signIn.state, challenge: request.challenge, redirectUri: request.redirectUri },
+      },
+      ...about(source, signedIn.tokens),
+    };
+  }
+
+  const about = (source: LoginSource, tokens: LoginTokens) => ({
+    issuer: source.name,
+    subjectToken: { audience: audienceOf(tokens), lifetime: tokens.expiresAt - now() },
+  });
 
   return {
     cookieName,
     issuers: sources.list,
-    begin: (returnTo, issuer) => start({ returnTo: localPath(returnTo) }, issuer),
-    beginNative: async (query) => start({ returnTo: '/ui/', native: nativeRequest(query) }, query.get('issuer') ?? ''),
+    begin: (returnTo, issuer, cookies) => start({ returnTo: localPath(returnTo) }, issuer, cookies),
+    beginNative: async (query, cookies) =>
+      start({ returnTo: '/ui/', native: nativeRequest(query) }, query.get('issuer') ?? '', cookies),
     async callback(address, cookies) {
-      const failed = (why: string) => new LoginError('login_failed', why);
-      const sealed = cookieOf(cookies, signInCookie);
-      if (sealed === undefined) throw failed('this sign-in was not begun in this browser');
-      const signIn = openSignIn(sealed);
-      const source = signIn && sources.named(signIn.source);
       const url = new URL(address, 'http://callback.invalid');
-      if (signIn === undefined || signIn.expiresAt <= now() || source?.callback !== url.pathname)
-        throw failed('the answer is not to this sign-in');
-      const begun = cookie(signInCookie, '', 0);
-      const about = (tokens: LoginTokens) => ({
-        issuer: source.name,
-        subjectToken: { audience: audienceOf(tokens), lifetime: tokens.expiresAt - now() },
-      });
-      if (signIn.native !== undefined) {
-        const { native: request } = signIn;
-        const signedIn = await source.redeem(url, signIn).catch((error: unknown) => refusedNative(request, error));
-        if (typeof signedIn === 'string') return { setCookie: [begun], location: signedIn };
-        if (signedIn.tokens.opaque !== undefined) {
-          await source.end(signedIn.tokens);
-          const why = `${source.name} answers with opaque access tokens, which the command line cannot use here`;
-          return { setCookie: [begun], location: refusedNative(request, new LoginError('login_unusable', why)) };
-        }
-        const location = await native.issue(signedIn, request);
-        return { setCookie: [begun], location, ...about(signedIn.tokens) };
+      const signIn = begun.find(url.searchParams.get('state'), cookies);
+      const source = signIn && sources.named(signIn.source);
+      const previous = cookieOf(cookies, cookieName);
+      if (signIn === undefined) {
+        // A tab that was left open, of somebody who has signed in since: there is nothing to do.
+        if (previous !== undefined && (await byHash(hashOf(previous))) !== undefined)
+          return { setCookie: [], location: '/ui/' };
+        throw failed('this sign-in was not begun in this browser, or has expired: the answer is not to this sign-in');
       }
+      if (signIn.held !== undefined || source?.callback !== url.pathname)
+        throw failed('the answer is not to this sign-in');
+      if (signIn.native !== undefined) return completeNative(signIn, signIn.native, source, url);
       const signedIn = await source.redeem(url, signIn);
       // A new id at each login: one that was there before is worth nothing.
-      const previous = cookieOf(cookies, cookieName);
       const before = previous === undefined ? undefined : await rows.find(hashOf(previous));
       if (before !== undefined) await rows.remove(before, line(before, 'signed out', 'signed in again'));
       const id = randomBytes(32).toString('base64url');
       const login = newLogin(hashOf(id), signedIn, now());
       await rows.insert(login, hashOf(csrfOf(login.idHash)), line(login, 'console session'));
-      return { setCookie: [cookie(cookieName, id), begun], location: signIn.returnTo, ...about(signedIn.tokens) };
+      const setCookie = [cookie(cookieName, id), begun.end(signIn.state)];
+      return { setCookie, location: signIn.returnTo, ...about(source, signedIn.tokens) };
+    },
+    async decideNative(state, agreed, cookies) {
+      const signIn = begun.find(state, cookies);
+      if (signIn?.native === undefined || signIn.held === undefined)
+        throw failed('this sign-in was not begun in this browser, or has expired');
+      const location = await (agreed ? native.release(signIn.held) : native.refuse(signIn.held));
+      return { setCookie: [begun.end(state)], location };
     },
     authenticate: (value) => byHash(hashOf(value.reveal())),
     async logout(value) {
@@ -144,15 +155,9 @@ export function createLoginSessions(o: SessionsOptions): LoginSessions {
     },
     byHash,
   };
-
-  function openSignIn(sealed: string): SignIn | undefined {
-    try {
-      return JSON.parse(vault.openInline(signInPlace, sealed).reveal()) as SignIn;
-    } catch {
-      return undefined;
-    }
-  }
 }
+
+const failed = (why: string) => new LoginError('login_failed', why);
 
 /** A token that is not accepted is no login; what else went wrong is not known to be its end. */
 function noLogin(error: unknown): undefined {
@@ -162,4 +167,10 @@ function noLogin(error: unknown): undefined {
 /** Of a token that was verified before. Undefined: it is opaque. */
 function audienceOf({ accessToken, opaque }: LoginTokens): readonly string[] | undefined {
   return opaque === undefined ? [claimsOf<{ aud?: string | string[] }>(accessToken).aud ?? []].flat() : undefined;
+}
+
+/** What the issuer calls them, of tokens that were verified before. */
+function nameIn({ idToken }: LoginTokens): string | undefined {
+  const { name } = idToken === undefined ? {} : claimsOf<{ name?: unknown }>(idToken);
+  return typeof name === 'string' ? name.slice(0, 200) : undefined;
 }

@@ -56,6 +56,23 @@ export class Browser {
     });
   }
 
+  /** Presses a button of the page that confirms a sign-in of the command line. */
+  async confirm(address: string, decision = 'yes'): Promise<Response> {
+    return this.request(address, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: this.origin },
+      body: new URLSearchParams({ decision }).toString(),
+    });
+  }
+
+  /** The same, saying yes on the page that confirms a sign-in of the command line. */
+  async authorize(address: string): Promise<{ url: URL; answer: Response | undefined }> {
+    const reached = await this.follow(address);
+    if (!reached.url.pathname.startsWith('/login/confirm/')) return reached;
+    const answer = await this.confirm(reached.url.href);
+    return this.follow(answer.headers.get('location') ?? '');
+  }
+
   /** Follows redirects within the server; stops at a page, or where the way leads elsewhere. */
   async follow(address: string): Promise<{ url: URL; answer: Response | undefined }> {
     let url = new URL(address, this.origin);

@@ -13,7 +13,7 @@ test('a person signs in with a password and gets tokens for the API', async () =
   assert.match(await (page.answer?.text() ?? ''), /<title>Sign in to Onbehalf<\/title>/);
   assert.equal(answer.status, 200);
   const { location } = (await answer.json()) as { location: string };
-  const { url } = await browser.follow(location);
+  const { url } = await browser.authorize(location);
   assert.equal(url.origin, 'http://127.0.0.1:49152');
   assert.equal(url.searchParams.get('state'), 'state-1');
   assert.equal(url.searchParams.get('iss'), f.publicUrl);
@@ -80,7 +80,7 @@ test('a code is good once, with its own verifier', async () => {
   await using f = await identityFixture();
   const { browser, request, answer } = await signInByPassword(f, 'alice');
   const { location } = (await answer.json()) as { location: string };
-  const { url } = await browser.follow(location);
+  const { url } = await browser.authorize(location);
   const fields = {
     ...{ grant_type: 'authorization_code', client_id: 'cli', redirect_uri: request.redirectUri },
     code: url.searchParams.get('code') ?? '',

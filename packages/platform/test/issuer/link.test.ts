@@ -35,7 +35,7 @@ test('G4 a login link: looking at it uses nothing up, using it works once', asyn
   assert.deepEqual(await used?.json(), { location: '/ui/agents' });
   assert.equal((await browser.post('/login/link/describe', { token: value })).status, 404);
   const request = codeRequest(f.publicUrl);
-  const { url: back } = await browser.follow(request.address);
+  const { url: back } = await browser.authorize(request.address);
   assert.equal(decodeJwt((await redeemCode(f.publicUrl, request, back)).access_token).sub, 'alice');
 });
 
@@ -81,7 +81,7 @@ test('G3 session fixation: a planted session is over, and signing in gives a new
   const value = (cookies: typeof planted) => cookies.find(({ name }) => name.endsWith('_op'))?.value;
   assert.notEqual(value(victim.cookies), value(planted));
   const request = codeRequest(f.publicUrl);
-  const { url } = await victim.follow(request.address);
+  const { url } = await victim.authorize(request.address);
   assert.equal(decodeJwt((await redeemCode(f.publicUrl, request, url)).access_token).sub, 'alice');
   // The id that the attacker knows signs nobody in any more.
   const { url: theirs } = await attacker.follow(codeRequest(f.publicUrl).address);

@@ -120,7 +120,7 @@ test('G3 signing in as somebody else in one browser: the session before is over,
     const theirs = await planted.follow(codeRequest(f.publicUrl).address);
     assert.match(theirs.url.pathname, /^\/login\/sign-in\//);
   }
-  const { url } = await browser.follow(((await second.json()) as { location: string }).location);
+  const { url } = await browser.authorize(((await second.json()) as { location: string }).location);
   assert.equal(url.searchParams.has('code'), true, url.href);
   assert.equal(decodeJwt((await redeemCode(f.publicUrl, again, url)).access_token).sub, 'bob');
 });

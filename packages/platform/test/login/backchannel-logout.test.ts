@@ -6,6 +6,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { keepHouse } from '../../src/people/housekeeping.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { CLIENT, type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
+import { pairOf } from './steps.ts';
 
 async function start() {
   const office = await startOtherIssuer('office');
@@ -26,9 +27,8 @@ async function start() {
 async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string, sid: string): Promise<SecretValue> {
   const { sessions } = f.identity;
   const begun = await sessions.begin('/ui/', at.login.name);
-  const pair = begun.setCookie.split(';', 1)[0] ?? '';
-  const done = await sessions.callback(at.consent(begun.location, sub, sid), pair);
-  return SecretValue.of(done.setCookie[0]?.split(';', 1)[0]?.split('=')[1] ?? '');
+  const done = await sessions.callback(at.consent(begun.location, sub, sid), pairOf(begun.setCookie));
+  return SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
 }
 
 async function post(f: IdentityFixture, body: string, path = '/oidc/backchannel-logout/office', type?: string) {

@@ -7,6 +7,7 @@ import { decodeJwt } from 'jose';
 import { postForm, type Tokens } from '../issuer/browser.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
+import { confirmNative, locationOf, pairOf } from './steps.ts';
 
 const REDIRECT = 'http://127.0.0.1:49152/callback';
 const TOKEN = '/login/cli/token';
@@ -36,8 +37,9 @@ const queryOf = (verifier: string, more: Record<string, string> = {}) =>
 async function authorize(f: IdentityFixture, at: OtherIssuer, sub: string, sid?: string) {
   const verifier = randomBytes(32).toString('base64url');
   const begun = await f.identity.sessions.beginNative(queryOf(verifier));
-  const pair = begun.setCookie.split(';', 1)[0] ?? '';
-  const done = await f.identity.sessions.callback(at.consent(begun.location, sub, sid), pair);
+  const { sessions } = f.identity;
+  const asked = await sessions.callback(at.consent(begun.location, sub, sid), pairOf(begun.setCookie));
+  const done = await confirmNative(sessions, asked);
   const back = new URL(done.location);
   assert.ok(
     done.setCookie.every((line) => /Max-Age=0/.test(line)),
@@ -118,11 +120,8 @@ test('signing out of the command line ends that login: its token is refused, the
   const { f, office, sessions } = w;
   const verifier = createVerifier({ issuers: () => [office.config], principals: f.identity.principals, now: f.now });
   const begun = await sessions.begin('/ui/', 'office');
-  const done = await sessions.callback(
-    office.consent(begun.location, 'alice', 'sid-1'),
-    begun.setCookie.split(';', 1)[0] ?? '',
-  );
-  const cookie = SecretValue.of(done.setCookie[0]?.split(';', 1)[0]?.split('=')[1] ?? '');
+  const done = await sessions.callback(office.consent(begun.location, 'alice', 'sid-1'), pairOf(begun.setCookie));
+  const cookie = SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
   const cli = await signIn(f, office, 'alice', 'sid-1');
   const bob = await signIn(f, office, 'bob', 'sid-2');
   const enters = (token: string) => verifier.verify(SecretValue.of(token), 'api').then(({ subject }) => subject);
@@ -180,8 +179,8 @@ test('the id of a command line is no cookie, a cookie no refresh token, and neit
   const cli = await signIn(f, office, 'alice');
   assert.equal(await sessions.authenticate(SecretValue.of(cli.refresh_token)), undefined);
   const begun = await sessions.begin('/ui/', 'office');
-  const done = await sessions.callback(office.consent(begun.location, 'bob'), begun.setCookie.split(';', 1)[0] ?? '');
-  const cookie = done.setCookie[0]?.split(';', 1)[0]?.split('=')[1] ?? '';
+  const done = await sessions.callback(office.consent(begun.location, 'bob'), pairOf(begun.setCookie));
+  const cookie = pairOf(done.setCookie).split('=')[1] ?? '';
   assert.equal((await refresh(f, cookie)).status, 400);
   const there = { client_id: 'cli', grant_type: 'refresh_token', refresh_token: cli.refresh_token };
   assert.equal((await postForm(f.publicUrl, there)).status, 400);
@@ -202,6 +201,8 @@ test('only an address of this machine is answered, and only with PKCE; a refusal
     { redirect_uri: 'http://127.0.0.1:80@evil.example/callback' },
     { redirect_uri: 'http://127.0.0.1:80/callback?x=1' },
     { redirect_uri: 'http://localhost:80/callback' },
+    { redirect_uri: 'http://[::1]:80/callback' },
+    { redirect_uri: 'http://127.0.0.1:99999/callback' },
     { code_challenge_method: 'plain' },
     { code_challenge: 'short' },
     { response_type: 'token' },
@@ -213,10 +214,53 @@ test('only an address of this machine is answered, and only with PKCE; a refusal
   const begun = await sessions.beginNative(queryOf(verifier));
   const state = new URL(begun.location).searchParams.get('state') ?? '';
   const said = new URLSearchParams({ error: 'access_denied', state, iss: office.url });
-  const done = await sessions.callback(`/login/callback/office?${said}`, begun.setCookie.split(';', 1)[0] ?? '');
-  const back = new URL(done.location);
+  const done = await sessions.callback(`/login/callback/office?${said}`, pairOf(begun.setCookie));
+  const back = new URL(locationOf(done));
   assert.deepEqual(
     [back.origin + back.pathname, back.searchParams.get('error'), back.searchParams.get('state')],
     [REDIRECT, 'access_denied', 'a-state-of-20-letters'],
   );
+});
+
+test('an attacker’s page and another program get no code: the person is asked first, once, by the browser that began', async () => {
+  await using w = await start();
+  const { f, office, sessions } = w;
+  const verifier = randomBytes(32).toString('base64url');
+  const query = queryOf(verifier);
+  const begun = await sessions.beginNative(query);
+  const asked = await sessions.callback(office.consent(begun.location, 'alice'), pairOf(begun.setCookie));
+  assert.ok('confirm' in asked && !('location' in asked), 'nothing is handed on');
+  const { confirm } = asked;
+  assert.deepEqual(
+    [confirm.subject, confirm.name, confirm.issuer, confirm.at, confirm.redirectUri, confirm.challenge],
+    ['alice', 'ALICE', 'office', office.url, REDIRECT, query.get('code_challenge')],
+  );
+  const rows = await f.store.read(f.store.builder.selectFrom('tickets').selectAll().compile());
+  assert.equal(rows.length, 1);
+  // Another browser, and the same one before the callback, cannot speak for it.
+  const failed = { code: 'login_failed' };
+  await assert.rejects(sessions.decideNative(confirm.state, true, undefined), failed);
+  await assert.rejects(sessions.decideNative(confirm.state, true, pairOf(begun.setCookie)), failed);
+  const other = await sessions.beginNative(queryOf(verifier));
+  await assert.rejects(sessions.decideNative(confirm.state, true, pairOf(other.setCookie)), failed);
+  // Nor can the answer of the issuer be played again instead.
+  await assert.rejects(
+    sessions.callback(`/login/callback/office?state=${confirm.state}`, pairOf(asked.setCookie)),
+    failed,
+  );
+  const said = await Promise.allSettled([1, 2].map(() => confirmNative(sessions, asked)));
+  assert.deepEqual(said.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  await assert.rejects(confirmNative(sessions, asked), failed);
+  // The person says no: the command line is told, and the issuer that this login is over.
+  const again = await sessions.beginNative(queryOf(verifier));
+  const no = await sessions.callback(office.consent(again.location, 'bob'), pairOf(again.setCookie));
+  const back = new URL((await confirmNative(sessions, no, false)).location);
+  assert.deepEqual([back.origin + back.pathname, back.searchParams.get('error')], [REDIRECT, 'access_denied']);
+  assert.equal(back.searchParams.get('code'), null);
+  assert.equal(office.requests('/revoke').length, 1);
+  // And says nothing for five minutes.
+  const late = await sessions.beginNative(queryOf(verifier));
+  const waiting = await sessions.callback(office.consent(late.location, 'bob'), pairOf(late.setCookie));
+  f.clock.ahead = 301_000;
+  await assert.rejects(confirmNative(sessions, waiting), failed);
 });

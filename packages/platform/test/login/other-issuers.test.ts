@@ -4,6 +4,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { CLIENT, type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
+import { pairOf } from './steps.ts';
 
 async function start() {
   const office = await startOtherIssuer('office');
@@ -22,13 +23,11 @@ async function start() {
   };
 }
 
-const pairOf = (setCookie: string | undefined) => setCookie?.split(';', 1)[0] ?? '';
-
 async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string, sid?: string) {
   const { sessions } = f.identity;
   const begun = await sessions.begin('/ui/agents', at.login.name);
   const done = await sessions.callback(at.consent(begun.location, sub, sid), pairOf(begun.setCookie));
-  const [name = '', value = ''] = pairOf(done.setCookie[0]).split('=');
+  const [name = '', value = ''] = pairOf(done.setCookie).split('=');
   assert.equal(name, sessions.cookieName);
   return { done, cookie: SecretValue.of(value), begun };
 }

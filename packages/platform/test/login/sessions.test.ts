@@ -11,6 +11,7 @@ import { createLoginSessions } from '../../src/login/sessions.ts';
 import type { LoginSources } from '../../src/login/sources.ts';
 import { exchange } from '../issuer/exchange-fixture.ts';
 import { type IdentityFixture, identityFixture, ORDERS } from '../issuer/fixture.ts';
+import { locationOf, pairOf } from './steps.ts';
 
 function sessionsOf(f: IdentityFixture, sources: LoginSources) {
   const shared = { ...{ issuer: f.publicUrl, store: f.store, vault: f.vault, audit: f.audit, now: f.now }, sources };
@@ -33,7 +34,7 @@ async function consoleLogin(f: IdentityFixture, subject: string, browser = f.bro
   const { token } = await f.identity.loginLinks.create(subject);
   await browser.post('/oidc/link', { token: token.reveal() });
   const begun = await f.identity.sessions.begin('/ui/agents');
-  browser.keep([begun.setCookie]);
+  browser.keep(begun.setCookie);
   const { url } = await browser.follow(begun.location);
   const done = await f.identity.sessions.callback(
     `${url.pathname}${url.search}`,
@@ -47,7 +48,7 @@ async function consoleLogin(f: IdentityFixture, subject: string, browser = f.bro
 test('a console session: a cookie that holds nothing, tokens that stay here', async () => {
   await using f = await identityFixture();
   const { done, cookie } = await consoleLogin(f, 'alice');
-  assert.equal(done.location, '/ui/agents');
+  assert.equal(locationOf(done), '/ui/agents');
   assert.match(done.setCookie[0] ?? '', /; Path=\/; HttpOnly; SameSite=Lax$/);
   const session = await f.identity.sessions.authenticate(cookie);
   assert.deepEqual(
@@ -74,13 +75,14 @@ test('an answer to another sign-in, of another issuer, or used twice makes no se
   const { browser, url } = await consoleLogin(f, 'alice');
   const { sessions } = f.identity;
   const begun = await sessions.begin();
-  const other = begun.setCookie.split(';', 1)[0] ?? '';
+  const other = pairOf(begun.setCookie);
   const { search } = url;
   const failed = { code: 'login_failed' };
   await assert.rejects(sessions.callback(`/login/callback${search}`, undefined), failed);
   await assert.rejects(sessions.callback(`/login/callback${search}`, other), failed);
-  await assert.rejects(sessions.callback(`/login/callback${search}`, browser.cookieHeader('/')), failed);
-  browser.keep([begun.setCookie]);
+  const signedIn = await sessions.callback(`/login/callback${search}`, browser.cookieHeader('/'));
+  assert.deepEqual(signedIn, { setCookie: [], location: '/ui/' }, 'who is signed in goes on with what is there');
+  browser.keep(begun.setCookie);
   const { url: fresh } = await browser.follow(begun.location);
   const foreign = new URL(fresh);
   foreign.searchParams.set('iss', 'https://evil.example');
@@ -240,4 +242,40 @@ test('P7 a refresh that another replica has made meanwhile is taken over', async
     [1],
   );
   verifier.close();
+});
+
+test('several tabs that sign in at once do not disturb each other, and a browser keeps five at most', async () => {
+  await using f = await identityFixture();
+  const { sessions } = f.identity;
+  const browser = f.browser();
+  const { token } = await f.identity.loginLinks.create('alice');
+  await browser.post('/oidc/link', { token: token.reveal() });
+  const tabs = [];
+  for (const place of ['/ui/one', '/ui/two', '/ui/three']) {
+    const begun = await sessions.begin(place, undefined, browser.cookieHeader('/'));
+    browser.keep(begun.setCookie);
+    tabs.push({ place, location: begun.location });
+  }
+  for (const { place, location } of tabs) {
+    const { url } = await browser.follow(location);
+    const done = await sessions.callback(url.pathname + url.search, browser.cookieHeader('/'));
+    browser.keep(done.setCookie);
+    assert.equal(locationOf(done), place);
+  }
+  const begun = () => browser.cookies.filter(({ name }) => name.includes('_begin_'));
+  assert.equal(begun().length, 0);
+  const states: string[] = [];
+  for (let i = 0; i < 12; i += 1) {
+    f.clock.ahead += 1_000;
+    const { location, setCookie } = await sessions.begin('/ui/', undefined, browser.cookieHeader('/'));
+    browser.keep(setCookie);
+    states.push(new URL(location).searchParams.get('state') ?? '');
+  }
+  assert.equal(begun().length, 5);
+  // The oldest gave way: whoever is signed in goes on, whoever is not is told.
+  const [oldest = ''] = states;
+  const late = `/login/callback?state=${oldest}&code=any`;
+  assert.equal(locationOf(await sessions.callback(late, browser.cookieHeader('/'))), '/ui/');
+  const signedOut = begun().map(({ name, value }) => `${name}=${value}`);
+  await assert.rejects(sessions.callback(late, signedOut.join('; ')), { code: 'login_failed' });
 });

@@ -16,7 +16,7 @@ export async function signInByLink(
   });
   if (used.status !== 200) throw new Error(`link: ${used.status} ${await used.text()}`);
   const request = codeRequest(f.publicUrl, more);
-  const { url } = await browser.follow(request.address);
+  const { url } = await browser.authorize(request.address);
   return redeemCode(f.publicUrl, request, url);
 }
 

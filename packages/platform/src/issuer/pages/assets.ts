@@ -23,6 +23,8 @@ main {
 .mark svg { width: 28px; height: 28px; fill: none; stroke: var(--accent); stroke-width: 2.2; stroke-linecap: round; }
 h1 { margin: 0 0 6px; font-size: 1.35rem; line-height: 1.3; }
 p { margin: 0 0 20px; color: var(--soft); }
+.account span { display: block; font-size: 0.85rem; overflow-wrap: anywhere; }
+.code { font: 600 1.7rem/1.2 ui-monospace, monospace; letter-spacing: 0.12em; text-align: center; color: var(--text); }
 p strong { color: var(--text); }
 label { display: block; margin: 16px 0 6px; font-size: 0.9rem; font-weight: 550; }
 input {

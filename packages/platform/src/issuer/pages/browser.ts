@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { readBody } from '../../limits/index.ts';
+import { formTooLarge, readBody } from '../../limits/index.ts';
 import { answer, json, noStore } from '../wire.ts';
 import { pageHeaders } from './pages.ts';
 
@@ -46,6 +46,16 @@ export function requireSameOrigin({ headers }: IncomingMessage, publicUrl: strin
   const ours = origin === undefined ? site === 'same-origin' : origin === new URL(publicUrl).origin;
   const noBrowser = cookie === 'unused' && origin === undefined && site === undefined;
   if (!ours && !noBrowser) throw new PageError(403, 'csrf', 'The request comes from another page.');
+}
+
+/** A form of a page of ours, which needs no script. @throws PageError */
+export async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
+    throw new PageError(415, 'unsupported_media_type', 'The body must be a form.');
+  const body = await readBody(request, BODY_LIMIT);
+  const text = body?.toString('utf8') ?? '';
+  if (body === undefined || formTooLarge(text)) throw new PageError(413, 'too_large', 'The body is too large.');
+  return new URLSearchParams(text);
 }
 
 /** A form of another page cannot send this type without being asked. @throws PageError */

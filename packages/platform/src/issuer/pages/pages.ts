@@ -1,12 +1,24 @@
+const policy = (formAction: string) =>
+  `default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action ${formAction}; base-uri 'none'; frame-ancestors 'none'`;
+
 /** HTTP headers of every page here: nothing inline, nothing from elsewhere, in no frame, in no cache. */
 export const pageHeaders = {
-  'content-security-policy':
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy': policy("'self'"),
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 } as const;
+
+/**
+ * Of the page that confirms a sign-in: browsers hold the redirects that follow a form against `form-action` too, and
+ * send `Origin: null` with a form where no referrer may be sent.
+ */
+export const confirmHeaders = (redirectUri: string) => ({
+  ...pageHeaders,
+  'content-security-policy': policy(`'self' ${new URL(redirectUri).origin}`),
+  'referrer-policy': 'same-origin',
+});
 
 const escapes: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -71,6 +83,38 @@ ${issuers
       `<a class="choice" href="${escapeHtml(link)}" rel="noreferrer"><strong>${escapeHtml(label)}</strong><span>${escapeHtml(detail)}</span></a>`,
   )
   .join('\n')}`,
+  );
+
+/** What the page names before a code goes to a program that listens on this machine. */
+export interface Confirmation {
+  /** The person, and where the account is. */
+  account: string;
+  detail: string;
+  /** `signInCode` of the request. */
+  code: string;
+  redirectUri: string;
+  /** Where the form goes, and what it carries. */
+  action: string;
+  fields: Readonly<Record<string, string>>;
+}
+
+/** No button has the focus: a key that was meant for another window confirms nothing. */
+export const confirmPage = ({ account, detail, code, redirectUri, action, fields }: Confirmation): string =>
+  page(
+    'Sign in on the command line',
+    `<h1>Sign in on the command line?</h1>
+<p>The command line <strong>onbehalf</strong> of this computer, which waits at ${escapeHtml(new URL(redirectUri).host)}, asks to act as</p>
+<p class="account"><strong>${escapeHtml(account)}</strong><span>${escapeHtml(detail)}</span></p>
+<p>Your terminal must show these six characters:</p>
+<p class="code">${escapeHtml(code)}</p>
+<p>If it shows others, or you did not run <strong>onbehalf login</strong>, say no: another program asks.</p>
+<form method="post" action="${escapeHtml(action)}">
+${Object.entries(fields)
+  .map(([name, value]) => `<input type="hidden" name="${escapeHtml(name)}" value="${escapeHtml(value)}">`)
+  .join('\n')}
+<button type="submit" name="decision" value="yes">They are the same: sign in</button>
+<button type="submit" name="decision" value="no" class="plain">No</button>
+</form>`,
   );
 
 /** The token is in the fragment, which no server sees: the page asks what it stands for. */
