@@ -29,6 +29,7 @@ export function startCli(words: readonly string[], env: Record<string, string>) 
           const found = pattern.exec(`${stdout}\n${stderr}`)?.[1];
           if (found !== undefined) resolve(found);
         };
+        look();
         child.stdout.on('data', look);
         child.stderr.on('data', look);
         ended.then(() => reject(new Error(`it ended without saying ${pattern}: ${stderr}`)), reject);

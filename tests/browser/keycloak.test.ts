@@ -245,6 +245,7 @@ spec: {to: {principal: {issuer: "${keycloak.url}/realms/office", subject: ${ALIC
     await page.locator('#username').fill('alice');
     await page.locator('#password').fill('alice-password');
     await page.locator('#kc-login').click();
+    await page.getByRole('button', { name: 'They are the same: sign in' }).click();
     await page.getByText('You are signed in').waitFor();
     assert.deepEqual(await visitor.context.cookies(world.url), [], 'the browser is not signed in at the server');
     await visitor.context.close();

@@ -42,6 +42,8 @@ export async function startOtherIssuer(name = 'office') {
     error: 'invalid_grant',
     userinfo: undefined as string | undefined,
     withoutIdTokenOnRefresh: false,
+    /** Who is signed in there: the browser is sent back at once. */
+    knows: undefined as string | undefined,
   };
 
   const sign = (claims: Record<string, unknown>, typ: string) =>
@@ -88,6 +90,16 @@ export async function startOtherIssuer(name = 'office') {
     return [200, await answer(known.sub, known.sid, known.nonce)];
   }
 
+  /** What the form of the provider does once somebody has typed a password. */
+  function consent(location: string, sub: string, sid: string = randomUUID()): string {
+    const query = new URL(location).searchParams;
+    const code = randomUUID();
+    codes.set(code, { sub, nonce: query.get('nonce') ?? '', sid });
+    const back = new URL(query.get('redirect_uri') ?? '');
+    back.search = new URLSearchParams({ code, state: query.get('state') ?? '', iss: url }).toString();
+    return back.pathname + back.search;
+  }
+
   const server = createServer(async (request, response) => {
     const path = new URL(request.url ?? '/', url).pathname;
     const form = new URLSearchParams(await textOf(request));
@@ -107,6 +119,11 @@ export async function startOtherIssuer(name = 'office') {
         id_token_signing_alg_values_supported: ['ES256'],
         ...change.metadata,
       });
+    if (path === '/authorize' && change.knows !== undefined) {
+      const { origin } = new URL(new URL(request.url ?? '', url).searchParams.get('redirect_uri') ?? '');
+      const location = origin + consent(new URL(request.url ?? '', url).href, change.knows);
+      return response.writeHead(302, { location }).end();
+    }
     if (path === '/jwks') return say(200, { keys: [jwk] });
     if (path === '/token') return say(...(await token(form)));
     if (path === '/userinfo') {
@@ -144,15 +161,7 @@ export async function startOtherIssuer(name = 'office') {
   return {
     ...{ url, login, config, asked, change, accessToken, idToken, sign },
     requests: (path: string) => asked.filter((one) => one.path === path),
-    /** What the form of the provider does once somebody has typed a password. */
-    consent(location: string, sub: string, sid: string = randomUUID()): string {
-      const query = new URL(location).searchParams;
-      const code = randomUUID();
-      codes.set(code, { sub, nonce: query.get('nonce') ?? '', sid });
-      const back = new URL(query.get('redirect_uri') ?? '');
-      back.search = new URLSearchParams({ code, state: query.get('state') ?? '', iss: url }).toString();
-      return back.pathname + back.search;
-    },
+    consent,
     /** Back-Channel Logout 1.0 section 2.4. */
     logoutToken: (claims: Record<string, unknown>, typ = 'logout+jwt') =>
       sign(
