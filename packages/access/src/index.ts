@@ -42,4 +42,10 @@ export {
   type Role,
   type SharedSecret,
 } from './types.ts';
-export { createVerifier, type IdTokenExpectation, type Verifier, type VerifierOptions } from './verifier.ts';
+export {
+  createVerifier,
+  type IdTokenExpectation,
+  type TokenOrigin,
+  type Verifier,
+  type VerifierOptions,
+} from './verifier.ts';

@@ -43,12 +43,19 @@ export class KeyRing {
     return this.#load(keys.kind === 'static' ? keys.jwks : keys.current());
   }
 
-  /** The keys, after waiting for one shared fetch where those at hand do not suffice. */
-  async keysFor(issuer: IssuerConfig, suffices: (keys: KeySet) => boolean): Promise<KeySet | undefined> {
+  /**
+   * The keys, after waiting for one shared fetch where those at hand do not suffice. `vouched`: the issuer itself handed
+   * the token to us, so the fetch does not wait for what anybody's tokens have caused.
+   */
+  async keysFor(
+    issuer: IssuerConfig,
+    suffices: (keys: KeySet) => boolean,
+    vouched = false,
+  ): Promise<KeySet | undefined> {
     const set = this.peek(issuer);
     const remote = issuer.keys.kind === 'jwks' ? this.#remote.get(issuer.keys.uri) : undefined;
     if (remote === undefined || (set !== undefined && suffices(set) && !remote.overdue)) return set;
-    await waitAtMost(remote.attempt(), WAIT);
+    await waitAtMost(vouched ? remote.refresh() : remote.attempt(), WAIT);
     return this.peek(issuer);
   }
 

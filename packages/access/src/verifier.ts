@@ -8,7 +8,7 @@ import { indexIssuers, issuerProblems } from './issuers.ts';
 import type { Fetch } from './jwks.ts';
 import { MAX_TOKEN_LENGTH, type ParsedToken, parseToken } from './jws.ts';
 import { KeyRing } from './key-ring.ts';
-import { selectKey } from './keys.ts';
+import { type KeySet, selectKey } from './keys.ts';
 import { readLegacy, signerOf } from './legacy.ts';
 import { ID_TOKEN_CLAIMS, idToken, LOGOUT_TOKEN, type LogoutToken, logoutOf, type TokenKind } from './login-tokens.ts';
 import type { Door, IssuerConfig, Principal, PrincipalLookup } from './types.ts';
@@ -26,7 +26,7 @@ export interface VerifierOptions {
 
 export interface Verifier {
   /** @throws {AccessError} */
-  verify(token: SecretValue, door: Door): Promise<Principal>;
+  verify(token: SecretValue, door: Door, from?: TokenOrigin): Promise<Principal>;
   /**
    * Who signed in, by the ID token of our own sign-in at that issuer (OpenID Connect Core 1.0 section 3.1.3.7). Opens
    * no door. @throws {AccessError}
@@ -44,7 +44,15 @@ export interface Verifier {
   close(): void;
 }
 
-export interface IdTokenExpectation {
+export interface TokenOrigin {
+  /**
+   * The token is the issuer's own answer to us: keys are fetched for it at once, whatever strangers' tokens have caused
+   * before. Never for a token that somebody presents.
+   */
+  fromIssuer?: boolean;
+}
+
+export interface IdTokenExpectation extends TokenOrigin {
   issuer: string;
   /** Of the authorization request; a refreshed ID token need have none. */
   nonce?: string;
@@ -100,7 +108,7 @@ export function createVerifier(o: VerifierOptions): Verifier {
     if (remembered.size > size) remembered.delete(remembered.keys().next().value ?? key);
   }
 
-  async function verify(secret: SecretValue, door: Door): Promise<Principal> {
+  async function verify(secret: SecretValue, door: Door, from?: TokenOrigin): Promise<Principal> {
     const compact = secret.reveal();
     if (compact.length > MAX_TOKEN_LENGTH) throw new AccessError('token_malformed', 'longer than 16 KiB');
     const issuers = currentIssuers();
@@ -125,7 +133,7 @@ export function createVerifier(o: VerifierOptions): Verifier {
     const issuer = issuerOf(token, index);
     if (issuerProblems(issuer).length > 0) throw new AccessError('issuer_misconfigured', 'the issuer cannot be used');
     pass(ISSUER_CHECKS, { ...facts, issuer });
-    const keys = await verifySignature(token, issuer, ring);
+    const keys = await verifySignature(token, issuer, ring, from);
     pass(CLAIM_CHECKS, { ...facts, issuer });
     const identity = identityOf(token.payload, issuer, hash);
     remember(key, { identity, issuer, keys, expiresAt: Number(token.payload.exp) * 1000 });
@@ -145,11 +153,11 @@ export function createVerifier(o: VerifierOptions): Verifier {
   }
 
   /** A token of one issuer that is never remembered: each of its kind is shown once. */
-  async function signed(secret: SecretValue, named: string, kind: TokenKind): Promise<Signed> {
+  async function signed(secret: SecretValue, named: string, kind: TokenKind, from?: TokenOrigin): Promise<Signed> {
     const token = claimed(secret, named);
     const facts = { ...token, door: 'api' as const, now: now() / 1000 };
     pass(kind.before, facts);
-    await verifySignature(token, token.issuer, ring);
+    await verifySignature(token, token.issuer, ring, from);
     pass(kind.after, facts);
     return token;
   }
@@ -160,8 +168,8 @@ export function createVerifier(o: VerifierOptions): Verifier {
   currentIssuers();
   return {
     verify,
-    async verifyIdToken(secret, { issuer: named, nonce }) {
-      return holderOf(await signed(secret, named, idToken(nonce)), secret);
+    async verifyIdToken(secret, { issuer: named, nonce, fromIssuer }) {
+      return holderOf(await signed(secret, named, idToken(nonce), { ...(fromIssuer && { fromIssuer }) }), secret);
     },
     async recallIdToken(secret, named) {
       const token = claimed(secret, named);
@@ -203,11 +211,17 @@ function issuerOf(token: ParsedToken, index: ReadonlyMap<string, IssuerConfig | 
 }
 
 /** The signature over what was received (RFC 7515 section 5.2). Returns the id of the key set that vouched for it. */
-async function verifySignature(token: ParsedToken, issuer: IssuerConfig, ring: KeyRing): Promise<string> {
+async function verifySignature(
+  token: ParsedToken,
+  issuer: IssuerConfig,
+  ring: KeyRing,
+  from?: TokenOrigin,
+): Promise<string> {
   const { kid, alg } = token.header;
   const keyId = typeof kid === 'string' ? kid : undefined;
   const algorithm = String(alg);
-  const set = await ring.keysFor(issuer, (keys) => selectKey(keys, keyId, algorithm) !== undefined);
+  const suffices = (keys: KeySet) => selectKey(keys, keyId, algorithm) !== undefined;
+  const set = await ring.keysFor(issuer, suffices, from?.fromIssuer);
   if (set === undefined) throw new AccessError('keys_unavailable', 'the keys of the issuer cannot be had');
   const key = selectKey(set, keyId, algorithm);
   if (key === undefined) throw new AccessError('key_unknown', 'no key of the issuer fits the token');

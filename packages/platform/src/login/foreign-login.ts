@@ -5,7 +5,7 @@ import type { Egress } from '../egress/index.ts';
 import type { PrincipalName } from '../people/index.ts';
 import { VaultError } from '../vault/index.ts';
 import { LoginError } from './error.ts';
-import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
+import { claimsOf, type LoginTokens, renewAt, type UnjudgedAnswer } from './session-rows.ts';
 import type { BegunSignIn, LoginSource, Renewed, SignedIn } from './source.ts';
 import type { LoginIssuer } from './types.ts';
 
@@ -85,14 +85,17 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     said: oauth.TokenEndpointResponse,
     before: LoginTokens | undefined,
     nonce: string | undefined,
+    at = now(),
   ): Promise<SignedIn> {
-    const at = now();
     const { access_token: accessToken, id_token: idToken } = said;
     const named =
       idToken === undefined
         ? undefined
         : await known(() =>
-            verifier.verifyIdToken(SecretValue.of(idToken), { issuer, ...(nonce !== undefined && { nonce }) }),
+            verifier.verifyIdToken(SecretValue.of(idToken), {
+              ...{ issuer, fromIssuer: true },
+              ...(nonce !== undefined && { nonce }),
+            }),
           );
     const refreshToken = said.refresh_token ?? before?.refreshToken;
     const kept = idToken ?? before?.idToken;
@@ -105,7 +108,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
       ...(kept !== undefined && { idToken: kept }),
     };
     if (isJwt(accessToken)) {
-      const holder = await known(() => verifier.verify(SecretValue.of(accessToken), 'api'));
+      const holder = await known(() => verifier.verify(SecretValue.of(accessToken), 'api', { fromIssuer: true }));
       if (named !== undefined && !same(named, holder)) throw new Mismatch();
       const expiresAt = Math.min(until, holder.expiresAt ?? until);
       return {
@@ -123,6 +126,20 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     if (info.sub !== claimsOf<{ sub?: unknown }>(kept).sub) throw new Mismatch();
     const who = named ?? (await known(() => verifier.recallIdToken(SecretValue.of(kept), issuer)));
     return { tokens: { ...tokens, opaque: true }, who, sid: who.sid };
+  }
+
+  /** What cannot be judged now (keys that are not to be had, a clock ahead of ours, an audience) may be good later. */
+  async function judge(as: oauth.AuthorizationServer, answer: UnjudgedAnswer, before: LoginTokens): Promise<Renewed> {
+    const refreshToken = refreshTokenIn(answer);
+    const kept = refreshToken === undefined ? {} : { refreshToken };
+    try {
+      const response = new Response(answer.body, { headers: { 'content-type': 'application/json' } });
+      const said = await oauth.processRefreshTokenResponse(as, client, response);
+      return await look(as, said, before, undefined, answer.receivedAt);
+    } catch (error) {
+      if (error instanceof Mismatch) return { failed: 'two_people', ...kept };
+      return { failed: 'unavailable', unjudged: answer, ...kept };
+    }
   }
 
   return {
@@ -169,26 +186,23 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
       }
     },
     async renew(tokens): Promise<Renewed> {
-      if (tokens.refreshToken === undefined) return { failed: 'ended' };
-      let refreshToken: string | undefined;
+      const { refreshToken, unjudged } = tokens;
       try {
         const as = await server();
-        const response = await oauth.refreshTokenGrantRequest(
-          as,
-          client,
-          credential(as.token_endpoint),
-          tokens.refreshToken,
-          {
-            ...sent,
-            additionalParameters: targets(login),
-          },
-        );
-        const said = await oauth.processRefreshTokenResponse(as, client, response);
-        refreshToken = said.refresh_token;
-        return await look(as, said, tokens, undefined);
+        if (unjudged !== undefined && !isStale(unjudged, now())) return await judge(as, unjudged, tokens);
+        if (refreshToken === undefined) return { failed: 'refused' };
+        const response = await oauth.refreshTokenGrantRequest(as, client, credential(as.token_endpoint), refreshToken, {
+          ...sent,
+          additionalParameters: targets(login),
+        });
+        const body = await response.text();
+        if (response.status === 200) return await judge(as, { body, receivedAt: now() }, tokens);
+        await oauth.processRefreshTokenResponse(as, client, new Response(body, response));
       } catch (error) {
-        return isOver(error) ? { failed: 'ended' } : { failed: 'unavailable', refreshToken };
+        // RFC 6749 section 5.2: the refresh token is spent, revoked, or over.
+        if (error instanceof oauth.ResponseBodyError && error.error === 'invalid_grant') return { failed: 'refused' };
       }
+      return { failed: 'unavailable' };
     },
     async verify({ accessToken, expiresAt, idToken = '', opaque }) {
       if (!opaque) return verifier.verify(SecretValue.of(accessToken), 'api');
@@ -249,11 +263,24 @@ const targets = ({ resource, audience }: LoginIssuer): [string, string][] => [
 
 const isJwt = (token: string) => /^eyJ[^.]*\.[^.]*\.[^.]*$/.test(token);
 
-/** RFC 6749 section 5.2: the refresh token is spent or revoked; or what came for it is not what it was given for. */
-function isOver(error: unknown): boolean {
-  if (error instanceof oauth.ResponseBodyError) return error.error === 'invalid_grant';
-  if (error instanceof AccessError) return error.code !== 'keys_unavailable';
-  return error instanceof Mismatch || (error instanceof LoginError && error.code === 'login_unusable');
+const fieldsOf = ({ body }: UnjudgedAnswer): Record<string, unknown> => {
+  try {
+    return Object(JSON.parse(body)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+};
+
+function refreshTokenIn(answer: UnjudgedAnswer): string | undefined {
+  const { refresh_token: token } = fieldsOf(answer);
+  return typeof token === 'string' && token !== '' ? token : undefined;
+}
+
+/** The access token in it has ended, or there is none: another one is to be asked for. */
+function isStale(answer: UnjudgedAnswer, now: number): boolean {
+  const { access_token: token, expires_in: seconds } = fieldsOf(answer);
+  const life = Number(seconds) > 0 ? Math.min(Number(seconds) * 1000, LONGEST_LIFE) : UNSAID_LIFE;
+  return typeof token !== 'string' || now >= answer.receivedAt + life;
 }
 
 /** HTML, a page of an error, something cut off: no answer of a provider at all. */

@@ -3,11 +3,14 @@ import type { Audit } from '../audit/index.ts';
 import { type AuditBody, type Store, StoreError } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 import { type Ending, type Login, type LoginTokens, loginRows, REFRESHED_ELSEWHERE } from './session-rows.ts';
-import type { SignedIn } from './source.ts';
+import type { Renewed, SignedIn } from './source.ts';
 import type { LoginSources } from './sources.ts';
 
 /** A login that is not used for this long is over. */
 export const IDLE = 7 * 24 * 3_600_000;
+
+/** An answer that could not be judged is looked at again no sooner. */
+const JUDGE_AGAIN = 5_000;
 
 export interface Logins {
   rows: ReturnType<typeof loginRows>;
@@ -71,24 +74,36 @@ export function createLogins(o: {
     const login = await rows.find(idHash);
     if (login === undefined || login.tokens.renewAt > now()) return login;
     const answer = (await sources.of(login.issuer)?.renew(login.tokens)) ?? { failed: 'unavailable' };
-    if ('failed' in answer) {
-      const { failed, refreshToken } = answer;
-      if (failed === 'unavailable')
-        return refreshToken === undefined ? login : kept(login, { ...login.tokens, refreshToken }, login.expiresAt);
-      // One that was never to be renewed is used to its end.
-      if (login.tokens.refreshToken === undefined && login.tokens.expiresAt > now()) return login;
-      // The refresh token may be spent because another replica was first.
-      const current = await rows.find(idHash);
-      if (current?.fence !== login.fence) return current;
-      await end(login, 'refused by the issuer');
-      return undefined;
-    }
+    if ('failed' in answer) return notRenewed(login, answer);
     const { issuer, subject } = answer.who;
     if (issuer !== login.issuer || subject !== login.subject) {
       await end({ ...login, tokens: answer.tokens }, 'another subject in the refreshed token');
       return undefined;
     }
     return kept(login, answer.tokens, now() + IDLE);
+  }
+
+  async function notRenewed(login: Login, answer: Extract<Renewed, { failed: string }>): Promise<Login | undefined> {
+    const { tokens } = login;
+    if (answer.failed === 'unavailable') {
+      const { unjudged, refreshToken = tokens.refreshToken } = answer;
+      if (unjudged === undefined) return login;
+      const next = { ...tokens, unjudged, renewAt: now() + JUDGE_AGAIN };
+      return kept(login, refreshToken === undefined ? next : { ...next, refreshToken }, login.expiresAt);
+    }
+    // One that was never to be renewed is used to its end.
+    if (tokens.refreshToken === undefined && tokens.expiresAt > now()) return login;
+    if (answer.failed === 'two_people') {
+      const { refreshToken = tokens.refreshToken } = answer;
+      await end({ ...login, tokens: { ...tokens, ...(refreshToken && { refreshToken }) } }, 'two people in one answer');
+      return undefined;
+    }
+    // The refresh token may be spent because another replica was first.
+    const current = await rows.find(login.idHash);
+    if (current?.fence !== login.fence) return current;
+    // Here alone: the issuer said so itself, and what else its person has there is theirs.
+    await rows.remove(login, line(login, 'signed out', 'refused by the issuer'));
+    return undefined;
   }
 
   async function kept(login: Login, next: LoginTokens, expiresAt: number): Promise<Login | undefined> {

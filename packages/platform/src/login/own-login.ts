@@ -5,7 +5,7 @@ import { LoginError } from './error.ts';
 import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
 import type { LoginSource } from './source.ts';
 
-type Redeemed = { tokens: LoginTokens } | { failed: 'ended' | 'unavailable' };
+type Redeemed = { tokens: LoginTokens } | { failed: 'refused' | 'unavailable' };
 
 /** Our client there: first party, no secret. */
 const CONSOLE = 'console';
@@ -31,11 +31,10 @@ export function ownLogin(o: {
       headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
       body: new URLSearchParams({ client_id: CONSOLE, ...fields }).toString(),
     });
-    if (answer.status >= 500 || answer.status === 429) return { failed: 'unavailable' };
-    const said = (await answer.json()) as Record<string, unknown>;
+    const said = (await answer.json().catch(() => ({}))) as Record<string, unknown>;
     const { access_token: accessToken, refresh_token: refreshToken, expires_in: expiresIn } = said;
     if (answer.status !== 200 || typeof accessToken !== 'string' || typeof refreshToken !== 'string')
-      return { failed: 'ended' };
+      return { failed: said.error === 'invalid_grant' ? 'refused' : 'unavailable' };
     const expiresAt = now() + Number(expiresIn) * 1000;
     return { tokens: { accessToken, refreshToken, expiresAt, renewAt: renewAt(expiresAt, now()) } };
   }

@@ -17,6 +17,16 @@ export interface LoginTokens {
   handle?: { current: string; previous?: string; rotatedAt: number };
   /** The access token is not for us to read: the ID token says who signed in. */
   opaque?: true;
+  /** The issuer's last answer, which could not be judged yet: it is judged again before another one is asked for. */
+  unjudged?: UnjudgedAnswer;
+}
+
+/** RFC 6749 section 5.1. */
+export interface UnjudgedAnswer {
+  /** As it was received. */
+  body: string;
+  /** Milliseconds since the epoch. */
+  receivedAt: number;
 }
 
 /** Of a JWT that was verified before. */

@@ -1,6 +1,6 @@
 import type { Principal } from '@onbehalf/access';
 import type { PrincipalName } from '../people/index.ts';
-import type { LoginTokens } from './session-rows.ts';
+import type { LoginTokens, UnjudgedAnswer } from './session-rows.ts';
 
 /** What is kept, sealed in a cookie, from the request to its answer. */
 export interface BegunSignIn {
@@ -11,13 +11,15 @@ export interface BegunSignIn {
   verifier: string;
 }
 
-/**
- * The next tokens and whom they name, `ended` when the login is over, or nothing for now. With a `refreshToken` the
- * issuer has answered, and the old one is spent: the answer could not be looked at to its end.
- */
+/** The next tokens and whom they name, or why there are none. */
 export type Renewed =
   | { tokens: LoginTokens; who: PrincipalName }
-  | { failed: 'ended' | 'unavailable'; refreshToken?: string | undefined };
+  /** A definite no of the issuer (RFC 6749 section 5.2, `invalid_grant`), or there is nothing to ask with. */
+  | { failed: 'refused' }
+  /** An answer whose two tokens speak of two people. */
+  | { failed: 'two_people'; refreshToken?: string }
+  /** Nothing for now. With an answer the refresh token before it is spent: what is in the answer takes its place. */
+  | { failed: 'unavailable'; unjudged?: UnjudgedAnswer; refreshToken?: string };
 
 export interface SignedIn {
   tokens: LoginTokens;

@@ -223,9 +223,18 @@ async function keysOf({ egress }: TrustedIssuersOptions, spec: TrustedIssuer['sp
   if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
   const document = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
   // OpenID Connect Discovery 1.0 section 4.3: the document must name exactly the issuer that was asked.
-  if (document.issuer !== spec.issuer || typeof document.jwks_uri !== 'string')
-    throw new Error(`${url} names another issuer or no keys`);
+  if (document.issuer !== spec.issuer)
+    throw new Error(`${url} names another issuer${named(document.issuer, spec.issuer)}`);
+  if (typeof document.jwks_uri !== 'string') throw new Error(`${url} names no keys: set jwksUri`);
   return { kind: 'jwks', uri: document.jwks_uri };
+}
+
+/** A slash at the end is the difference that nobody sees. */
+function named(found: unknown, wanted: string): string {
+  if (typeof found !== 'string' || !/^https?:[\x21-\x7e]{1,300}$/.test(found)) return '';
+  return found.replace(/\/$/, '') === wanted.replace(/\/$/, '')
+    ? `: ${found}. Write spec.issuer like that, ${found.endsWith('/') ? 'with' : 'without'} the slash at its end`
+    : `: ${found}`;
 }
 
 function withoutUndefined(claims: NonNullable<TrustedIssuer['spec']['claims']>) {

@@ -208,7 +208,7 @@ test('P7 a refresh that another replica has made: the login goes on with its tok
   const quick = replica(async () => ({ tokens: tokensFrom('second', 300_000), who }));
   const slow = replica(async () => {
     assert.equal((await quick.fresh('id'))?.tokens.accessToken, 'second');
-    return { failed: 'ended' };
+    return { failed: 'refused' };
   });
   await slow.rows.insert(newLogin('id', { who, sid: undefined, tokens: tokensFrom('first', 30_000) }, now()), '', {
     ...slow.line({ ...who, sid: undefined }, 'console session'),

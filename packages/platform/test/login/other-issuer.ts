@@ -21,8 +21,12 @@ export interface Asked {
  * UserInfo, revocation. `change` bends what it answers with; `asked` is what arrived.
  */
 export async function startOtherIssuer(name = 'office') {
-  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
+  const newKey = async (kid: string) => {
+    const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
+    return { kid, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg: 'ES256', use: 'sig' } };
+  };
+  let key = await newKey('k1');
+  const published = [key.jwk];
   const asked: Asked[] = [];
   const codes = new Map<string, { sub: string; nonce: string; sid: string }>();
   const refreshTokens = new Map<string, { sub: string; sid: string }>();
@@ -42,13 +46,16 @@ export async function startOtherIssuer(name = 'office') {
     error: 'invalid_grant',
     userinfo: undefined as string | undefined,
     withoutIdTokenOnRefresh: false,
+    jwksStatus: 200,
+    /** Seconds that its clock is ahead of ours. */
+    ahead: 0,
     /** Who is signed in there: the browser is sent back at once. */
     knows: undefined as string | undefined,
   };
 
   const sign = (claims: Record<string, unknown>, typ: string) =>
-    new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'k1', typ }).sign(privateKey);
-  const now = () => Math.floor(Date.now() / 1000);
+    new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: key.kid, typ }).sign(key.privateKey);
+  const now = () => Math.floor(Date.now() / 1000) + change.ahead;
   const accessToken = (sub: string, sid: string, more: Record<string, unknown> = {}) =>
     sign(
       {
@@ -124,7 +131,7 @@ export async function startOtherIssuer(name = 'office') {
       const location = origin + consent(new URL(request.url ?? '', url).href, change.knows);
       return response.writeHead(302, { location }).end();
     }
-    if (path === '/jwks') return say(200, { keys: [jwk] });
+    if (path === '/jwks') return say(change.jwksStatus, { keys: published });
     if (path === '/token') return say(...(await token(form)));
     if (path === '/userinfo') {
       const sub = opaqueTokens.get(request.headers.authorization?.slice('Bearer '.length) ?? '');
@@ -150,7 +157,7 @@ export async function startOtherIssuer(name = 'office') {
   const config: IssuerConfig = {
     name,
     issuer: url,
-    keys: { kind: 'static', jwks: { keys: [jwk] } },
+    keys: { kind: 'static', jwks: { keys: published } },
     algorithms: ['ES256'],
     audiences: { api: ['our-api'] },
     subjectClaims: ['sub'],
@@ -160,6 +167,11 @@ export async function startOtherIssuer(name = 'office') {
 
   return {
     ...{ url, login, config, asked, change, accessToken, idToken, sign },
+    /** From now on it signs with another key, and publishes both. */
+    async rotate(kid: string) {
+      key = await newKey(kid);
+      published.push(key.jwk);
+    },
     requests: (path: string) => asked.filter((one) => one.path === path),
     consent,
     /** Back-Channel Logout 1.0 section 2.4. */
