@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import type { SessionEvent } from '@onbehalf/resources';
+import type { Condition, SessionEvent } from '@onbehalf/resources';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 import WebSocket from 'ws';
 import { say, startWorld, type World } from './world.ts';
@@ -426,6 +426,49 @@ describe('people of another issuer', () => {
     assert.equal((await world.as(await partner.token('alice'), 'GET', '/me')).status, 200);
     const role = await world.admin('PATCH', '/principals', { issuer: partner.issuer, subject: 'alice', role: 'ADMIN' });
     assert.equal(role.status, 400, 'their roles come with their tokens');
+  });
+
+  test('J8 an issuer that differs by a slash at its end, or whose metadata cannot be read, is not Accepted, and says why', async () => {
+    let named: string | undefined;
+    const provider = createServer((_request, response) => {
+      const status = named === undefined ? 503 : 200;
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ issuer: named, jwks_uri: `${own}/jwks` }));
+    });
+    await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
+    const own = `http://127.0.0.1:${(provider.address() as AddressInfo).port}`;
+    const accepted = async () => {
+      const { body } = await world.admin<{ status: { conditions?: Condition[] } }>('GET', '/trusted-issuers/slash');
+      return body.status.conditions?.find(({ type }) => type === 'Accepted');
+    };
+    const says = async (issuer: string, reason: string) => {
+      await ok(`
+apiVersion: onbehalf.dev/v1alpha1
+kind: TrustedIssuer
+metadata: {name: slash}
+spec: {issuer: "${issuer}", algorithms: [ES256], audiences: {api: [other-api]}}
+`);
+      const found = await eventually(accepted, (condition) => condition?.reason === reason);
+      assert.equal(found?.reason, reason, JSON.stringify(found));
+      return { status: found.status, message: found.message };
+    };
+    const unread = await says(`${own}/`, 'NotReadable');
+    assert.equal(unread.status, 'False');
+    assert.match(unread.message, /answered 503/);
+    await world.admin('DELETE', '/trusted-issuers/slash');
+    named = own;
+    const slash = await says(`${own}/`, 'NotReadable');
+    assert.equal(slash.status, 'False');
+    assert.ok(
+      slash.message.includes(`names another issuer: ${own}. Write spec.issuer like that, without the slash`),
+      slash.message,
+    );
+    assert.equal((await says(own, 'Valid')).status, 'True');
+    await world.admin('DELETE', '/trusted-issuers/slash');
+    await new Promise((resolve) => {
+      provider.close(resolve);
+      provider.closeAllConnections();
+    });
   });
 
   test('P2 an issuer whose people could be taken for others is refused', async () => {

@@ -127,6 +127,24 @@ spec: {type: Declarative, declarative: {systemMessage: Be brief., modelConfigRef
     assert.match(fine(await as('rita', 'doctor')), /^$|Nothing is wrong/);
   });
 
+  test('doctor lists an issuer that is not trusted because its metadata cannot be read', async () => {
+    const issuer = `
+apiVersion: onbehalf.dev/v1alpha1
+kind: TrustedIssuer
+metadata: {name: partner}
+spec: {issuer: "https://127.0.0.1:9/realms/office", audiences: {api: [onbehalf-api]}}
+`;
+    fine(await local(['apply', '-f', '-'], issuer));
+    let ran = await as('rita', 'doctor');
+    for (let tries = 0; ran.code === 0 && tries < 50; tries += 1) ran = await as('rita', 'doctor');
+    assert.equal(ran.code, 1);
+    assert.match(
+      ran.stdout,
+      /trusted-issuer\/partner\s+Accepted\s+NotReadable\s+its metadata cannot be read: 127\.0\.0\.1/,
+    );
+    fine(await as('rita', 'delete', 'trusted-issuer/partner', '--yes'));
+  });
+
   test('explain says of a tool whose token service is missing that it is', async () => {
     fine(
       await local(

@@ -10,6 +10,7 @@ import { createLoginLinks } from './pages/link.ts';
 import { createSignIn } from './pages/sign-in.ts';
 import { openPlatform } from './platform-client.ts';
 import { createProvider } from './provider.ts';
+import { refreshAnswers } from './refresh-answers.ts';
 import { createRevocation } from './revocation.ts';
 import { createRoutes } from './routes.ts';
 import { createTokenService } from './token-service/endpoint.ts';
@@ -49,6 +50,7 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   const { admits } = createLimits(now);
   const { host, protocol } = new URL(issuer);
   const forwarded = { host, 'x-forwarded-proto': protocol.slice(0, -1) };
+  const refreshed = refreshAnswers(shared);
   const tokenService = createTokenService({
     ...shared,
     ...{ keys, own, foreign, trusted, admits, clients: clients.find },
@@ -57,8 +59,11 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
     deny: revocation.deny,
     isPublicClient: (id) => id === CONSOLE || id === CLI,
     revokeRefreshToken: async (token, id) => (await revocation.endLogin(token, id)).ended,
-    login: (request) =>
-      runHandler(provider().callback(), { ...request, headers: { ...request.headers, ...forwarded } }),
+    login(request, form) {
+      const ask = () =>
+        runHandler(provider().callback(), { ...request, headers: { ...request.headers, ...forwarded } });
+      return form.has('refresh_token') ? refreshed(form, ask) : ask();
+    },
   });
   const about = metadata(issuer);
 

@@ -87,7 +87,9 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
           seen.add(uid);
         }
       } catch (error) {
-        refuse({ reason: 'NotReadable', message: error instanceof Error ? error.message : 'cannot be read' });
+        const why = error instanceof Error ? error.message : 'no answer';
+        const what = resource.spec.legacyHs256 ? '' : 'its metadata cannot be read: ';
+        refuse({ reason: 'NotReadable', message: `${what}${why}` });
         again = true;
       }
     }

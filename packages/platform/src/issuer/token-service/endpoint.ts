@@ -19,7 +19,7 @@ export const DELEGATED = ['authorization_code', 'refresh_token'] as const;
 export interface TokenServiceOptions extends ExchangeOptions, IntrospectionOptions {
   clients: ClientAuthOptions['find'];
   /** The grants of a login are oidc-provider's; it gets the same bytes. */
-  login(request: WireRequest): Promise<WireResponse>;
+  login(request: WireRequest, form: Form): Promise<WireResponse>;
   onError(error: unknown): void;
 }
 
@@ -37,7 +37,7 @@ export function createTokenService(o: TokenServiceOptions): TokenService {
   async function grant(form: Form, request: WireRequest, trail: Trail): Promise<WireResponse> {
     const type = required(form, 'grant_type');
     trail.grant = type;
-    if (DELEGATED.some((delegated) => delegated === type)) return o.login(request);
+    if (DELEGATED.some((delegated) => delegated === type)) return o.login(request, form);
     if (!Object.values<string>(GRANTS).includes(type))
       throw new TokenError('unsupported_grant_type', 'grant_known', 'the grant type is not supported');
     const { client, used } = await authenticateClient(form, request.headers.authorization, authentication);
