@@ -68,6 +68,7 @@ export const sections = {
     passwords: budget(30, 'passwords that one address tries in a minute'),
     tokenRefusalsOfClient: budget(10, 'refused token requests of one address for one client in a minute'),
     tokenRefusals: budget(30, 'refused token requests of one address in a minute'),
+    exchanges: budget(6_000, 'token requests of one client for one person in a minute, at the embedded token service'),
     signIns: budget(100, 'sign-ins that one address begins in ten minutes'),
   },
   tokenExchange: {

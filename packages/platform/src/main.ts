@@ -146,7 +146,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
     });
     closers.push(() => trusted.close());
     const issuer: Issuer = await createIssuer({
-      ...{ publicUrl: config.publicUrl, cookiePrefix, store, vault, audit, registry, egress, principals, now },
+      ...{ publicUrl: config.publicUrl, cookiePrefix, store, vault, audit, registry, egress, principals, limits, now },
       trustedIssuers: trusted.list,
       authorizeTarget: (question) => authorizeTarget({ registry, policy }, question),
       // The two ask one another, each only when a request comes.

@@ -2,6 +2,7 @@ import { createVerifier, type IssuerConfig } from '@onbehalf/access';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { localAdmin } from '../people/index.ts';
 import { createClients } from './clients.ts';
+import { countedRefusals } from './counted-refusals.ts';
 import { CLI, CONSOLE, doorAudiences, ownIssuerConfig } from './doors.ts';
 import { KEY_LIFE, openSigningKeys } from './keys.ts';
 import { metadata } from './metadata.ts';
@@ -15,7 +16,6 @@ import { createRevocation } from './revocation.ts';
 import { createRoutes } from './routes.ts';
 import { createTokenService } from './token-service/endpoint.ts';
 import { answerForm } from './token-service/form.ts';
-import { createLimits } from './token-service/limits.ts';
 import { registeredAt } from './token-service/targets.ts';
 import type { Issuer, IssuerOptions } from './types.ts';
 import { json, localFetch, runHandler, type WireRequest, type WireResponse } from './wire.ts';
@@ -47,13 +47,13 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   const fetch = localFetch(issuer, async (request) => respond(request));
   const { client, platform } = await openPlatform({ ...shared, keys, fetch });
   const clients = createClients({ ...shared, builtIn: client });
-  const { admits } = createLimits(now);
+  const refusals = countedRefusals(shared);
   const { host, protocol } = new URL(issuer);
   const forwarded = { host, 'x-forwarded-proto': protocol.slice(0, -1) };
   const refreshed = refreshAnswers(shared);
   const tokenService = createTokenService({
     ...shared,
-    ...{ keys, own, foreign, trusted, admits, clients: clients.find },
+    ...{ keys, own, foreign, trusted, refusals, clients: clients.find },
     targets: registeredAt(issuer, registry),
     doors: doorAudiences(issuer),
     deny: revocation.deny,
@@ -85,8 +85,8 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
 
   const links = createLoginLinks({ ...shared, provider });
   const routes = createRoutes({
-    ...{ issuer, respond, forwarded, provider, links, onError },
-    signIn: createSignIn({ ...shared, provider }),
+    ...{ issuer, respond, forwarded, provider, links, onError, limits: options.limits },
+    signIn: createSignIn({ ...shared, provider, refusals }),
     confirm: createConfirm({ ...shared, provider }),
   });
 
@@ -106,7 +106,8 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
     async maintain() {
       if (keys.youngest() + KEY_LIFE <= now()) await keys.rotate({ issuer: 'local', subject: 'platform' });
     },
-    close() {
+    async close() {
+      await refusals.close();
       own.close();
       others.close();
       keys.close();

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provider } from 'oidc-provider';
-import { formTooLarge } from '../limits/index.ts';
+import { addressKey, formTooLarge, LimitError, type Limits } from '../limits/index.ts';
 import { assets } from './pages/assets.ts';
 import { PageError, sendError, sendJson, sendNotFound, sendPage } from './pages/browser.ts';
 import type { createConfirm } from './pages/confirm.ts';
 import type { createLoginLinks } from './pages/link.ts';
-import { linkPage, pageHeaders } from './pages/pages.ts';
+import { errorPage, linkPage, pageHeaders } from './pages/pages.ts';
 import type { createSignIn } from './pages/sign-in.ts';
 import { FORM_LIMIT } from './token-service/form.ts';
 import { answer, json, noStore, pathOf, runHandler, toWire, type WireRequest, type WireResponse } from './wire.ts';
@@ -16,6 +16,7 @@ export interface RoutesOptions {
   /** Headers by which oidc-provider knows the public address, whatever name the request came to. */
   forwarded: Readonly<Record<string, string>>;
   provider: () => Provider;
+  limits: Pick<Limits, 'take' | 'address'>;
   links: ReturnType<typeof createLoginLinks>;
   signIn: ReturnType<typeof createSignIn>;
   confirm: ReturnType<typeof createConfirm>;
@@ -24,6 +25,7 @@ export interface RoutesOptions {
 
 const PROGRAMS =
   /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|login\/cli\/(token|revoke)$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
+const AUTHORIZATION = '/oidc/auth';
 const OURS = /^\/(oidc\/|login\/(link|assets|sign-in|confirm)(\/|$))/;
 
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */
@@ -31,7 +33,7 @@ export function createRoutes(o: RoutesOptions) {
   async function program(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const wire = await boundedForm(request, response);
     if (wire === undefined) return;
-    const said = await o.respond(wire);
+    const said = await o.respond({ ...wire, address: o.limits.address(request) });
     if (said === undefined) sendNotFound(response);
     else answer(response, said);
   }
@@ -60,6 +62,8 @@ export function createRoutes(o: RoutesOptions) {
   }
 
   async function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Each that is begun makes rows.
+    if (pathOf(request.url ?? '') === AUTHORIZATION) o.limits.take('signIns', addressKey(o.limits.address(request)));
     for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
     if (request.method !== 'POST') return o.provider().callback()(request, response);
     const wire = await boundedForm(request, response);
@@ -90,6 +94,8 @@ export function createRoutes(o: RoutesOptions) {
     } catch (error) {
       if (response.headersSent) response.destroy();
       else if (error instanceof PageError) sendError(response, error);
+      else if (error instanceof LimitError)
+        sendPage(response, errorPage(`${error.message}. Try again later.`), 429, error);
       else {
         o.onError(error);
         sendJson(response, 500, { error: 'server_error', detail: 'Something went wrong in the server. Try again.' });

@@ -6,6 +6,7 @@ import type { ActorSource, PrivateKeyJwt, WorkloadSource } from '@onbehalf/token
 import type { JWTPayload } from 'jose';
 import type { Audit } from '../audit/index.ts';
 import type { Egress } from '../egress/index.ts';
+import type { Limits } from '../limits/index.ts';
 import type { PrincipalName, Principals } from '../people/index.ts';
 import type { Registry, Store } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
@@ -66,14 +67,6 @@ export interface Clients {
   remove(id: string, by?: PrincipalName): Promise<void>;
 }
 
-/** Clients of the token service beside the built-in ones. */
-export interface Clients {
-  /** @throws IssuerError `client_exists`, `invalid_client` */
-  add(client: ClientInput, by?: PrincipalName): Promise<{ id: string; secret?: SecretValue }>;
-  list(): Promise<(Omit<ClientInput, 'jwks'> & { createdAt: string })[]>;
-  remove(id: string, by?: PrincipalName): Promise<void>;
-}
-
 /** A form of an endpoint that another room answers below this issuer's address: parsed here, answered there. */
 export type FormEndpoint = (form: ReadonlyMap<string, string>) => Promise<{ status: number; body: object }>;
 
@@ -90,6 +83,7 @@ export interface IssuerOptions {
   registry: Registry;
   egress: Pick<Egress, 'fetch'>;
   principals: Principals;
+  limits: Limits;
   /** Milliseconds since the epoch. */
   now?: () => number;
   authorizeTarget(question: TargetQuestion): boolean;
@@ -125,5 +119,5 @@ export interface Issuer {
   rotateKeys(by?: PrincipalName): Promise<void>;
   /** What is due from time to time. */
   maintain(): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }

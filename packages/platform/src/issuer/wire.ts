@@ -11,6 +11,8 @@ export interface WireRequest {
   /** Lower-case names. */
   headers: Readonly<Record<string, string>>;
   body: Buffer;
+  /** Whose request it is, as `Limits.address` says; none of one from this process. */
+  address?: string;
 }
 
 export interface WireResponse {

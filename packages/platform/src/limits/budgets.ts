@@ -9,6 +9,7 @@ export const RATES = {
   passwords: { seconds: 60, of: 'address', says: 'passwords tried in a minute' },
   tokenRefusalsOfClient: { seconds: 60, of: 'address', says: 'refused token requests of one client in a minute' },
   tokenRefusals: { seconds: 60, of: 'address', says: 'refused token requests in a minute' },
+  exchanges: { seconds: 60, of: 'client', says: 'token requests of one client for one person in a minute' },
   signIns: { seconds: 600, of: 'address', says: 'sign-ins begun in ten minutes' },
 } as const;
 

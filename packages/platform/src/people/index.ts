@@ -3,7 +3,7 @@
  * and is not good again. It follows the change log, so that every verification can ask it. It never judges a token,
  * never decides what somebody may do, and keeps no password or ticket that could be read back.
  */
-export { type Attempt, createAttempts } from './attempts.ts';
+export { createAttempts, type PasswordTry } from './attempts.ts';
 export { cookiePrefixOf } from './cookie-prefix.ts';
 export { denial, deniedBy, notBefore, sidUntil } from './deny-list.ts';
 export { PeopleError, type PeopleErrorCode } from './error.ts';

@@ -10,6 +10,7 @@ import { SecretValue } from '@onbehalf/secret-value';
 import { chainHash, createAudit } from '../../src/audit/index.ts';
 import { createEgress } from '../../src/egress/index.ts';
 import type { TargetQuestion } from '../../src/issuer/index.ts';
+import type { LimitSettings } from '../../src/limits/index.ts';
 import type { LoginIssuer } from '../../src/login/index.ts';
 import {
   createRegistry,
@@ -28,7 +29,11 @@ export const PASSWORD = 'correct horse battery';
 
 /** Two people, two agents, two tool servers and an issuer on a real socket; the clock can be moved forward. */
 export async function identityFixture(
-  options: { trusted?: (publicUrl: string) => IssuerConfig[]; logins?: () => readonly LoginIssuer[] } = {},
+  options: {
+    trusted?: (publicUrl: string) => IssuerConfig[];
+    logins?: () => readonly LoginIssuer[];
+    limits?: Partial<LimitSettings>;
+  } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'onbehalf-identity-'));
   const clock = { ahead: 0 };
@@ -61,6 +66,8 @@ export async function identityFixture(
     createIdentity({
       ...{ publicUrl, installation: 'test', store, vault, audit, registry, egress, now },
       trustedIssuers: () => trusted,
+      ...(options.limits && { limits: options.limits }),
+      trustedProxies: ['127.0.0.1'],
       ...(options.logins && { loginIssuers: options.logins }),
       onError: (error) => errors.push(error),
       authorizeTarget(question) {

@@ -1,8 +1,10 @@
 import { createVerifier, type IssuerConfig } from '@onbehalf/access';
 import { TokenExchangeError } from '@onbehalf/token-exchange';
 import type { Audit } from '../../src/audit/index.ts';
+import { loadConfig } from '../../src/config.ts';
 import type { Egress } from '../../src/egress/index.ts';
 import { createIssuer, type Issuer, type TargetQuestion } from '../../src/issuer/index.ts';
+import { createLimits, type LimitSettings } from '../../src/limits/index.ts';
 import { createLogin, type Login, type LoginIssuer } from '../../src/login/index.ts';
 import { cookiePrefixOf, createTickets, createUsers, followPrincipals } from '../../src/people/index.ts';
 import type { Registry, Store } from '../../src/store/index.ts';
@@ -20,6 +22,8 @@ export async function createIdentity(o: {
   now: () => number;
   trustedIssuers?: () => readonly IssuerConfig[];
   loginIssuers?: () => readonly LoginIssuer[];
+  limits?: Partial<LimitSettings>;
+  trustedProxies?: readonly string[];
   authorizeTarget(question: TargetQuestion): boolean;
   onError?: (error: unknown) => void;
 }) {
@@ -27,9 +31,14 @@ export async function createIdentity(o: {
   const trustedIssuers = () => (o.trustedIssuers?.() ?? []).filter((config) => config.issuer !== publicUrl);
   const cookiePrefix = cookiePrefixOf(o.installation);
   const principals = await followPrincipals(store);
+  const limits = createLimits({
+    settings: { ...loadConfig({ env: {} }).limits, ...o.limits },
+    trustedProxies: o.trustedProxies ?? [],
+    elapsed: now,
+  });
   const users = createUsers({ ...o, issuer: publicUrl, principals });
   const issuer: Issuer = await createIssuer({
-    ...{ ...o, principals, cookiePrefix, trustedIssuers },
+    ...{ ...o, principals, cookiePrefix, trustedIssuers, limits },
     endpoint: (path) => login.endpoint(path),
   });
   const verifier = createVerifier({
@@ -43,14 +52,14 @@ export async function createIdentity(o: {
     over: (why) => new TokenExchangeError('user_token_required', why),
   });
   return {
-    ...{ ...issuer, principals, users, verifier, ownVerifier: issuer.verifier, sessions: login.sessions },
+    ...{ ...issuer, limits, principals, users, verifier, ownVerifier: issuer.verifier, sessions: login.sessions },
     issuerConfig: issuer.config,
     tickets: createTickets({ store, principals, session: login.sessions.byHash, now }),
     subjectOfBearer: login.subjectOfBearer,
     subjectOfLegacy: login.subjectOfLegacy,
     noteSeen: users.noteSeen,
-    close() {
-      issuer.close();
+    async close() {
+      await issuer.close();
       verifier.close();
       principals.close();
     },

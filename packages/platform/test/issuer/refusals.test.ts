@@ -203,7 +203,7 @@ const REFUSALS: readonly (readonly [name: string, check: string, error: string, 
 ];
 
 test('every rule of the token service refuses what it is for, without a word too much, and it is audited', async () => {
-  await using f = await identityFixture();
+  await using f = await identityFixture({ limits: { tokenRefusals: 1_000, tokenRefusalsOfClient: 1_000 } });
   const { access_token: subject } = await signInByLink(f, 'alice');
   assert.equal((await exchange(f, subject, ORDERS)).status, 200);
   for (const [name, check, error, spoil] of REFUSALS) {

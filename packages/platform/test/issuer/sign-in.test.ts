@@ -32,31 +32,6 @@ test('a wrong password, an unknown and a disabled person get one answer', async 
   assert.equal(JSON.stringify(lines).includes(PASSWORD), false);
 });
 
-test('lock-out: after five wrong passwords the right one waits too, longer each time, and others do not', async () => {
-  await using f = await identityFixture();
-  const { browser, page } = await signInByPassword(f, 'alice', 'wrong 0');
-  const attempt = (username: string, password: string) => browser.post(page.url.pathname, { username, password });
-  for (const name of ['alice', 'nobody']) {
-    // At once: guesses in parallel are counted one by one.
-    const guesses = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => attempt(name, `wrong ${i + 1}`).then(({ status }) => status)),
-    );
-    assert.deepEqual(guesses.filter((status) => status === 401).length, name === 'alice' ? 4 : 5);
-    assert.ok(guesses.every((status) => status === 401 || status === 429));
-    const locked = await attempt(name, PASSWORD);
-    assert.equal(locked.status, 429);
-    assert.ok(Number(locked.headers.get('retry-after')) <= 15);
-  }
-  f.clock.ahead = 16_000;
-  assert.equal((await attempt('alice', 'wrong again')).status, 401);
-  const longer = await attempt('alice', PASSWORD);
-  assert.equal(longer.status, 429);
-  assert.ok(Number(longer.headers.get('retry-after')) > 15);
-  f.clock.ahead = 60_000;
-  assert.equal((await attempt('alice', PASSWORD)).status, 200);
-  assert.equal((await signInByPassword(f, 'bob')).answer.status, 200);
-});
-
 test('G1 the sign-in form of another page, or of another type, is refused', async () => {
   await using f = await identityFixture();
   await f.withPasswords();

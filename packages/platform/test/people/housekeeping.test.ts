@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
-import { createLimits } from '../../src/issuer/token-service/limits.ts';
 import { keepHouse } from '../../src/people/housekeeping.ts';
 import { postForm } from '../issuer/browser.ts';
 import { exchange, exchangeForm } from '../issuer/exchange-fixture.ts';
@@ -54,15 +53,6 @@ test('a revoked token stays refused for as long as anybody believes it, which is
   }
   assert.equal((await verify(bob.access_token)).subject, 'bob', 'not yet over for anybody else');
   house.close();
-});
-
-test('a client asks for one subject at a limited rate', () => {
-  const clock = { at: 0 };
-  const { admits } = createLimits(() => clock.at, 60);
-  assert.equal(Array.from({ length: 100 }, () => admits('a')).filter(Boolean).length, 60);
-  assert.equal(admits('b'), true);
-  clock.at = 5_000;
-  assert.equal(Array.from({ length: 100 }, () => admits('a')).filter(Boolean).length, 5);
 });
 
 test('L3 E1 an audit that cannot be written: no token, and another try works', async () => {

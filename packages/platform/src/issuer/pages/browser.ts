@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CodedError } from '@onbehalf/resources';
 import { formTooLarge, readBody } from '../../limits/index.ts';
 import { answer, json, noStore } from '../wire.ts';
 import { pageHeaders } from './pages.ts';
@@ -6,22 +7,40 @@ import { pageHeaders } from './pages.ts';
 const BODY_LIMIT = 8 * 1024;
 
 /** What a script of ours is told when something did not work. */
-export class PageError extends Error {
-  override readonly name = 'PageError';
+export class PageError extends CodedError<PageErrorCode> {
   readonly status: number;
-  readonly code: string;
+  /** Seconds. */
   readonly retryAfter: number | undefined;
 
-  constructor(status: number, code: string, detail: string, retryAfter?: number) {
-    super(detail);
+  constructor(status: number, code: PageErrorCode, detail: string, retryAfter?: number) {
+    super(code, detail);
     this.status = status;
-    this.code = code;
     this.retryAfter = retryAfter;
   }
 }
 
-export function sendPage(response: ServerResponse, html: string, status = 200): void {
-  answer(response, { status, headers: { ...pageHeaders, 'content-type': 'text/html; charset=utf-8' }, body: html });
+export type PageErrorCode =
+  | 'csrf' // the request comes from another page
+  | 'unsupported_media_type'
+  | 'too_large'
+  | 'invalid_request'
+  | 'expired' // the sign-in, not the account
+  | 'link_invalid' // used, expired, or of somebody who is gone
+  | 'rate_limited'
+  | 'wrong'; // the name or the password
+
+export function sendPage(
+  response: ServerResponse,
+  html: string,
+  status = 200,
+  { retryAfter }: { retryAfter?: number } = {},
+): void {
+  const headers = {
+    ...pageHeaders,
+    'content-type': 'text/html; charset=utf-8',
+    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+  };
+  answer(response, { status, headers, body: html });
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {

@@ -70,7 +70,7 @@ export function createLoginLinks(o: SignInOptions) {
     requireSameOrigin(request, issuer, 'unused');
     const body = await readJson(request);
     const { subject, hash } = await find(stringOf(body, 'token'));
-    await consume(subject, hash, request.socket.remoteAddress);
+    await consume(subject, hash, o.limits.address(request));
     const provider = o.provider();
     const context = provider.createContext(request, response);
     const name = provider.cookieName('session');
@@ -85,7 +85,7 @@ export function createLoginLinks(o: SignInOptions) {
   }
 
   /** @throws PageError */
-  async function consume(subject: string, hash: string, address: string | undefined): Promise<void> {
+  async function consume(subject: string, hash: string, address: string): Promise<void> {
     const query = builder
       .updateTable('login_links')
       .set({ used_at: now() })
@@ -99,7 +99,7 @@ export function createLoginLinks(o: SignInOptions) {
             type: 'login',
             phase: 'single',
             principal: { issuer, subject, amr: ['link'] },
-            ...(address !== undefined && { address }),
+            address,
             outcome: 'signed in',
           }),
         ],

@@ -3,10 +3,14 @@ import type { PrincipalLookup } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { Provider } from 'oidc-provider';
 import type { Audit } from '../../audit/index.ts';
-import { createAttempts } from '../../people/index.ts';
+import { LimitError, type Limits } from '../../limits/index.ts';
+import { createAttempts, type PasswordTry } from '../../people/index.ts';
 import type { Store } from '../../store/index.ts';
+import type { Vault } from '../../vault/index.ts';
+import type { CountedRefusals } from '../counted-refusals.ts';
 import { CONSOLE } from '../doors.ts';
 import { PageError, readJson, requireSameOrigin, sendJson, sendPage, stringOf } from './browser.ts';
+import { knownBrowsers } from './known-browser.ts';
 import { errorPage, signInPage } from './pages.ts';
 
 export interface SignInOptions {
@@ -15,12 +19,17 @@ export interface SignInOptions {
   store: Store;
   audit: Audit;
   principals: PrincipalLookup;
+  vault: Vault;
+  limits: Pick<Limits, 'take' | 'address'>;
+  cookiePrefix: string;
+  secureCookies: boolean;
   now: () => number;
 }
 
 /** The page of one authorization request: user name and password. */
-export function createSignIn(o: SignInOptions) {
-  const { issuer, audit, principals } = o;
+export function createSignIn(o: SignInOptions & { refusals: Pick<CountedRefusals, 'count'> }) {
+  const { issuer, audit, principals, limits } = o;
+  const browsers = knownBrowsers(o);
   const attempt = createAttempts(o);
 
   async function show(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -46,7 +55,12 @@ export function createSignIn(o: SignInOptions) {
     const interaction = await provider.interactionDetails(request, response).catch(() => {
       throw new PageError(400, 'expired', 'This sign-in has expired. Go back and start again.');
     });
-    await check(username, SecretValue.of(password), request.socket.remoteAddress);
+    await check({
+      subject: username,
+      password: SecretValue.of(password),
+      address: limits.address(request),
+      browser: browsers.idOf(request.headers.cookie, username),
+    });
     const result = { login: { accountId: username, amr: ['pwd'] } };
     const location = await provider.interactionResult(request, response, result, { mergeWithLastSubmission: false });
     const { session, uid } = interaction;
@@ -59,27 +73,30 @@ export function createSignIn(o: SignInOptions) {
         await stored.persist();
       }
     }
+    response.appendHeader('set-cookie', browsers.remember(username));
     sendJson(response, 200, { location });
   }
 
   /** Who is there, who is not and who is disabled get the same answer. @throws PageError */
-  async function check(subject: string, password: SecretValue, address: string | undefined): Promise<void> {
-    const tried = await attempt(subject, password);
+  async function check(tried: PasswordTry): Promise<void> {
+    const { subject, address } = tried;
+    const matches = await attempt(tried).catch((error: unknown) => {
+      if (!(error instanceof LimitError)) throw error;
+      o.refusals.count(address);
+      const { retryAfter: seconds } = error;
+      throw new PageError(429, 'rate_limited', `Too many attempts. Try again in ${seconds} seconds.`, seconds);
+    });
     const record = principals.lookup(issuer, subject);
-    const right = tried.result === 'right' && record !== undefined && !record.disabled;
+    const right = matches && record !== undefined && !record.disabled;
     await audit.append({
       type: 'login',
       phase: 'single',
       // A name that nobody has may be a password in the wrong field.
       principal: { issuer, subject: record === undefined ? '' : subject, amr: ['pwd'] },
-      ...(address !== undefined && { address }),
+      address,
       outcome: right ? 'signed in' : 'refused',
-      ...(!right && { reason: tried.result === 'right' ? 'disabled' : tried.result }),
+      ...(!right && { reason: matches ? 'disabled' : 'wrong' }),
     });
-    if (tried.result === 'locked') {
-      const seconds = Math.max(1, Math.ceil((tried.until - o.now()) / 1000));
-      throw new PageError(429, 'locked', `Too many attempts. Try again in ${seconds} seconds.`, seconds);
-    }
     if (!right) throw new PageError(401, 'wrong', 'The user name or the password is not right.');
   }
 

@@ -1,7 +1,9 @@
+import { addressKey } from '../../limits/index.ts';
+import type { CountedRefusals } from '../counted-refusals.ts';
 import type { TokenServiceCounts } from '../types.ts';
 import { json, pathOf, type WireRequest, type WireResponse } from '../wire.ts';
 import { authenticateClient, type ClientAuthOptions } from './client-auth.ts';
-import { errorAnswer, TokenError } from './errors.ts';
+import { errorAnswer, orSlower, TokenError } from './errors.ts';
 import { type ExchangeOptions, exchange } from './exchange.ts';
 import { type Form, parseForm, required } from './form.ts';
 import { type IntrospectionOptions, introspect, revoke } from './introspection.ts';
@@ -18,6 +20,7 @@ export const DELEGATED = ['authorization_code', 'refresh_token'] as const;
 
 export interface TokenServiceOptions extends ExchangeOptions, IntrospectionOptions {
   clients: ClientAuthOptions['find'];
+  refusals: Pick<CountedRefusals, 'count'>;
   /** The grants of a login are oidc-provider's; it gets the same bytes. */
   login(request: WireRequest, form: Form): Promise<WireResponse>;
   onError(error: unknown): void;
@@ -57,6 +60,21 @@ export function createTokenService(o: TokenServiceOptions): TokenService {
     }
   }
 
+  /** Of refusals alone: however many there were, a request that is right is answered. */
+  function overBudget(address: string | undefined, client = ''): TokenError | undefined {
+    if (address === undefined) return undefined;
+    const from = addressKey(address);
+    try {
+      o.limits.take('tokenRefusals', from);
+      o.limits.take('tokenRefusalsOfClient', `${from}\n${client}`);
+      return undefined;
+    } catch (error) {
+      const slower = orSlower(error);
+      if (slower instanceof TokenError) return slower;
+      throw error;
+    }
+  }
+
   async function guarded(request: WireRequest, trail: Trail, run: (form: Form) => Promise<WireResponse>) {
     try {
       return await run(parseForm(request));
@@ -66,10 +84,11 @@ export function createTokenService(o: TokenServiceOptions): TokenService {
       if (known === undefined) o.onError(error);
       const refusal = known ?? new TokenError('server_error', 'failure', 'the token service failed');
       trail.used = known?.check === 'assertion_once' ? [] : trail.used;
-      // A flood of bad requests must not fill the audit: beyond the limit it is counted, not written.
-      const written = o.admits(`refusals ${trail.client ?? ''}`);
-      if (written) await recordRefusal(o, refusal, trail).catch(o.onError);
-      return errorAnswer(refusal, request.headers.authorization !== undefined);
+      const beyond = overBudget(request.address, trail.client);
+      // A flood of bad requests must not fill the audit: beyond the budget it is counted, not written.
+      if (beyond === undefined) await recordRefusal(o, refusal, trail, request.address).catch(o.onError);
+      else if (request.address !== undefined) o.refusals.count(request.address);
+      return errorAnswer(beyond ?? refusal, request.headers.authorization !== undefined);
     }
   }
 

@@ -1,3 +1,5 @@
+import { CodedError } from '@onbehalf/resources';
+import { LimitError } from '../../limits/index.ts';
 import { replayOf } from '../../people/index.ts';
 import { json, type WireResponse } from '../wire.ts';
 
@@ -16,15 +18,15 @@ export type TokenErrorCode =
 const STATUS: Partial<Record<TokenErrorCode, number>> = { invalid_client: 401, slow_down: 429, server_error: 500 };
 
 /** A refusal. `check` names the rule that failed, for the audit; the client reads `error` and `says`. */
-export class TokenError extends Error {
-  override readonly name = 'TokenError';
-  readonly error: TokenErrorCode;
+export class TokenError extends CodedError<TokenErrorCode> {
   readonly check: string;
+  /** Seconds. */
+  readonly retryAfter: number | undefined;
 
-  constructor(error: TokenErrorCode, check: string, says: string) {
-    super(says);
-    this.error = error;
+  constructor(code: TokenErrorCode, check: string, says: string, retryAfter?: number) {
+    super(code, says);
     this.check = check;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -50,14 +52,20 @@ export function orReplayed(error: unknown): unknown {
   return code === undefined ? error : new TokenError(code, 'assertion_once', 'an assertion was used before');
 }
 
-export function errorAnswer({ error, message }: TokenError, basic: boolean): WireResponse {
+/** Over a budget: the client waits. Anything else is what it is. */
+export function orSlower(error: unknown): unknown {
+  if (!(error instanceof LimitError)) return error;
+  return new TokenError('slow_down', 'rate', error.message, error.retryAfter);
+}
+
+export function errorAnswer({ code: error, message, retryAfter }: TokenError, basic: boolean): WireResponse {
   return json(
     STATUS[error] ?? 400,
     { error, error_description: message },
     {
       // RFC 6749 section 5.2: a client that tried the Authorization header is told which scheme is understood.
       ...(error === 'invalid_client' && basic && { 'www-authenticate': 'Basic realm="onbehalf"' }),
-      ...(error === 'slow_down' && { 'retry-after': '5' }),
+      ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
     },
   );
 }

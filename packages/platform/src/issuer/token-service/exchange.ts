@@ -1,11 +1,12 @@
 import { identityOf } from '@onbehalf/resources';
+import { type Limits, personKey } from '../../limits/index.ts';
 import type { PrincipalName } from '../../people/index.ts';
 import type { Registry } from '../../store/index.ts';
 import type { TargetQuestion } from '../types.ts';
 import { agentOf, agentSubject, verifyAgentToken } from './agents.ts';
 import { ACTOR, chainOf, DELEGATION_REQUEST, EXCHANGE_FORM, SCOPE, TARGET } from './checks.ts';
 import type { TokenClient } from './client-auth.ts';
-import { pass, TokenError } from './errors.ts';
+import { orSlower, pass, TokenError } from './errors.ts';
 import { type Form, required, scopesOf } from './form.ts';
 import { type Issued, type Issuing, issue, type Trail } from './issue.ts';
 import { ACCESS_TOKEN, type Act, DELEGATION, type SubjectOptions, validateSubject } from './subject.ts';
@@ -15,8 +16,7 @@ export interface ExchangeOptions extends Issuing, SubjectOptions {
   registry: Registry;
   targets: Targets;
   authorizeTarget(question: TargetQuestion): boolean;
-  /** Per client and subject. */
-  admits(key: string): boolean;
+  limits: Limits;
 }
 
 /** RFC 8693. @throws TokenError */
@@ -29,8 +29,11 @@ export async function exchange(form: Form, client: TokenClient, trail: Trail, o:
   const type = required(form, 'subject_token_type');
   const subject = await validateSubject(required(form, 'subject_token'), type, client.id, o);
   trail.principal = { ...subject.principal, sid: subject.sid, jti: subject.jti };
-  if (!o.admits(`${client.id} ${subject.principal.issuer} ${subject.principal.subject}`))
-    throw new TokenError('slow_down', 'rate', 'too many requests for this subject');
+  try {
+    o.limits.take('exchanges', `${client.id}\n${personKey(subject.principal)}`);
+  } catch (error) {
+    throw orSlower(error);
+  }
 
   const { agent: actor, used } = await verifyAgentToken(required(form, 'actor_token'), 'actor+jwt', client, o);
   trail.agent = actor;

@@ -97,13 +97,19 @@ const principalOf = ({ issuer, subject, sid, jti }: NonNullable<Trail['principal
 });
 
 /** @throws StoreError: then the refusal stands, but the caller is told that something is wrong */
-export async function recordRefusal({ store, audit }: Issuing, error: TokenError, trail: Trail): Promise<void> {
+export async function recordRefusal(
+  { store, audit }: Issuing,
+  error: TokenError,
+  trail: Trail,
+  address: string | undefined,
+): Promise<void> {
   const line = audit.line({
     type: 'refusal',
     phase: 'single',
     ...entryOf(trail),
+    ...(address !== undefined && { address }),
     outcome: trail.grant,
-    code: error.error,
+    code: error.code,
     rule: error.check,
     reason: error.message,
     data: { client: trail.client ?? null },
