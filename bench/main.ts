@@ -1,6 +1,7 @@
 /** Measures, prints a table, and never fails: `npm run bench`, or with `--json`. */
 import { benchApply } from './apply.ts';
 import { benchDecision } from './decision.ts';
+import { benchEmbeddedIssuer } from './embedded-issuer.ts';
 import { benchExchange } from './exchange.ts';
 import { benchExchangeMemory } from './exchange-memory.ts';
 import type { Line } from './measure.ts';
@@ -11,6 +12,7 @@ import { benchStore } from './store.ts';
 const lines: Line[] = [];
 for (const bench of [
   benchExchange,
+  benchEmbeddedIssuer,
   benchExchangeMemory,
   benchDecision,
   benchModelLoop,

@@ -11,6 +11,8 @@ import type { ClientGrant, ClientInput, Clients } from './types.ts';
 
 const GRANTS: readonly ClientGrant[] = ['exchange', 'workload', 'introspect'];
 
+const MOST_READ = 1_000;
+
 /** What is in the row. A secret of 256 random bits needs no more than a hash. */
 interface Spec extends ClientInput {
   secretHash?: string;
@@ -21,6 +23,8 @@ export function createClients(o: { store: Store; audit: Audit; builtIn: TokenCli
 } {
   const { store, audit, builtIn, now } = o;
   const { builder } = store;
+  /** Of the same row, the same object: its keys are imported once. */
+  const read = new Map<string, { spec: string; client: TokenClient }>();
   const reserved = [builtIn.id, CONSOLE, CLI];
 
   const commit = (statement: Statement, id: string, by: PrincipalName, outcome: string) =>
@@ -69,12 +73,17 @@ export function createClients(o: { store: Store; audit: Audit; builtIn: TokenCli
       const query = builder.selectFrom('clients').selectAll().where('id', '=', id);
       const [row] = await store.read<ClientRow>(query.compile());
       if (row === undefined) return undefined;
+      const known = read.get(id);
+      if (known?.spec === row.spec) return known.client;
       const { grants, agents = [], jwks, secretHash } = JSON.parse(row.spec) as Spec;
-      return {
+      const client = {
         ...{ id, grants, agents },
         ...(jwks && { jwks: jwks as JSONWebKeySet }),
         ...(secretHash !== undefined && { secretHash }),
       };
+      read.set(id, { spec: row.spec, client });
+      if (read.size > MOST_READ) read.delete(read.keys().next().value ?? id);
+      return client;
     },
   };
 }

@@ -1,20 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { JsonWebKeySet } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
-import {
-  type CryptoKey,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  type JWTPayload,
-  jwtVerify,
-  SignJWT,
-} from 'jose';
+import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, type JWTPayload } from 'jose';
 import type { Audit } from '../audit/index.ts';
 import type { PrincipalName } from '../people/index.ts';
 import { type Store, StoreError } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
+import { openJws, type PublicKey, publicKeysOf, signer } from './jws.ts';
 
 /** JWS algorithm of everything that is signed here: every library has it. */
 export const ALG = 'ES256';
@@ -38,8 +30,8 @@ interface StoredKey {
 
 interface LoadedKey extends StoredKey {
   kid: string;
-  sign: CryptoKey;
-  verify: CryptoKey;
+  sign: ReturnType<typeof signer>;
+  verify: PublicKey;
 }
 
 export interface SigningKeys {
@@ -48,7 +40,7 @@ export interface SigningKeys {
   /** Private keys, the one that signs first. */
   privateJwks(): { keys: JWK[]; id: string };
   sign(typ: string, payload: JWTPayload): Promise<SecretValue>;
-  /** Rejects as jose does. */
+  /** Signature, issuer, `typ` and times. Rejects where one is not right. */
   verify(token: SecretValue, typ: string): Promise<JWTPayload>;
   rotate(by: PrincipalName): Promise<void>;
   /** When the youngest key began or begins to sign, in milliseconds since the epoch. */
@@ -83,7 +75,7 @@ export async function openSigningKeys(o: {
     const sealed = await vault.unseal(where);
     if (sealed === undefined) return false;
     const stored = JSON.parse(sealed.value.reveal()) as StoredKey[];
-    keys = await Promise.all(stored.map(loadKey));
+    keys = stored.map(loadKey);
     return true;
   };
   /** Oldest first, without those whose last token has ended. */
@@ -128,20 +120,27 @@ export async function openSigningKeys(o: {
       const all = [first, ...current().filter((key) => key !== first)];
       return { keys: all.map(({ jwk }) => jwk), id: all.map(({ kid }) => kid).join() };
     },
-    async sign(typ, payload) {
-      const { kid, sign } = signing();
-      return SecretValue.of(await new SignJWT(payload).setProtectedHeader({ alg: ALG, kid, typ }).sign(sign));
-    },
+    sign: async (typ, payload) => signing().sign(typ, payload),
     async verify(token, typ) {
-      const { payload } = await jwtVerify(
+      const signed = openJws(
         token.reveal(),
-        ({ kid }) => {
-          const key = current().find((known) => known.kid === kid);
-          if (key === undefined) throw new TypeError('no such key');
-          return key.verify;
-        },
-        { algorithms: [ALG], typ, issuer, currentDate: new Date(now()), requiredClaims: ['exp', 'iat', 'sub', 'aud'] },
+        current().map(({ verify }) => verify),
+        [ALG],
       );
+      const { payload } = signed;
+      const at = Math.floor(now() / 1000);
+      const { iss, sub, aud, exp, iat, nbf } = payload;
+      const good =
+        // RFC 8725 section 3.11.
+        signed.typ?.toLowerCase().replace(/^application\//, '') === typ &&
+        iss === issuer &&
+        typeof sub === 'string' &&
+        aud !== undefined &&
+        typeof iat === 'number' &&
+        typeof exp === 'number' &&
+        exp > at &&
+        (nbf === undefined || (typeof nbf === 'number' && nbf <= at));
+      if (!good) throw new TypeError('the claims are not those of a token of ours');
       return payload;
     },
     async rotate(by) {
@@ -167,13 +166,11 @@ async function newKey(activeAt: number): Promise<StoredKey> {
   return { jwk: { ...(await exportJWK(privateKey)), kid: randomUUID(), alg: ALG, use: 'sig' }, activeAt };
 }
 
-async function loadKey(stored: StoredKey): Promise<LoadedKey> {
-  return {
-    ...stored,
-    kid: String(stored.jwk.kid),
-    sign: (await importJWK(stored.jwk, ALG)) as CryptoKey,
-    verify: (await importJWK(publicOf(stored.jwk), ALG)) as CryptoKey,
-  };
+function loadKey(stored: StoredKey): LoadedKey {
+  const kid = String(stored.jwk.kid);
+  const [verify] = publicKeysOf({ keys: [publicOf(stored.jwk)] } as JSONWebKeySet);
+  if (verify === undefined) throw new TypeError('a signing key cannot be read');
+  return { ...stored, kid, sign: signer(stored.jwk, kid), verify };
 }
 
 export function publicOf(jwk: JWK): JWK {

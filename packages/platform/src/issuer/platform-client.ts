@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { AgentIdentity } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { AgentRef } from '@onbehalf/token-exchange';
-import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { type Store, StoreError } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 import { doorAudiences } from './doors.ts';
+import { signer } from './jws.ts';
 import { ALG, publicOf, type SigningKeys } from './keys.ts';
 import { AGENT_TOKEN_LIFE, agentSubject } from './token-service/agents.ts';
 import type { TokenClient } from './token-service/client-auth.ts';
@@ -27,7 +28,7 @@ export async function openPlatform(o: {
   const { issuer, keys, now } = o;
   const jwk = await ownKey(o.store, o.vault);
   const kid = String(jwk.kid);
-  const key = (await importJWK(jwk, ALG)) as CryptoKey;
+  const sign = signer(jwk, kid);
 
   const times = () => {
     const iat = Math.floor(now() / 1000);
@@ -54,9 +55,7 @@ export async function openPlatform(o: {
         id: PLATFORM,
         keyId: kid,
         async sign(audience) {
-          const header = { alg: ALG, kid, typ: 'client-authentication+jwt' };
-          const claims = { iss: PLATFORM, sub: PLATFORM, aud: audience, ...times() };
-          return SecretValue.of(await new SignJWT(claims).setProtectedHeader(header).sign(key));
+          return sign('client-authentication+jwt', { iss: PLATFORM, sub: PLATFORM, aud: audience, ...times() });
         },
       },
       workload: {
