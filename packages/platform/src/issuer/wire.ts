@@ -1,5 +1,5 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type DispatchFunc, type InjectOptions, inject } from 'light-my-request';
 import { readBody } from '../limits/index.ts';
 import { IssuerError } from './error.ts';
 
@@ -52,40 +52,18 @@ export function answer(response: ServerResponse, { status, headers, body }: Wire
 }
 
 /** Runs a Node handler on a request that has been read already, and collects its answer. */
-export function runHandler(
-  handler: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+export async function runHandler(
+  handler: (request: IncomingMessage, response: ServerResponse) => unknown,
   { method, url, headers, body }: WireRequest,
 ): Promise<WireResponse> {
-  const incoming = Object.assign(Readable.from(body.length > 0 ? [body] : []), {
-    method,
-    url,
-    headers: { ...headers, 'content-length': String(body.length) },
-    rawHeaders: [],
-    httpVersion: '1.1',
-    httpVersionMajor: 1,
-    httpVersionMinor: 1,
-    socket: { remoteAddress: '127.0.0.1', encrypted: false },
-  }) as unknown as IncomingMessage;
-  const response = new ServerResponse(incoming);
-  const chunks: Buffer[] = [];
-  return new Promise((resolve, reject) => {
-    const keep = (chunk: unknown) => {
-      if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
-    };
-    response.write = (chunk: unknown) => {
-      keep(chunk);
-      return true;
-    };
-    response.end = (chunk?: unknown) => {
-      keep(chunk);
-      const sent = Object.entries(response.getHeaders()).flatMap(([name, value]): [string, string | string[]][] =>
-        value === undefined ? [] : [[name, Array.isArray(value) ? value : String(value)]],
-      );
-      resolve({ status: response.statusCode, headers: Object.fromEntries(sent), body: Buffer.concat(chunks) });
-      return response;
-    };
-    handler(incoming, response).catch(reject);
+  const answered = await inject(handler as DispatchFunc, {
+    method: method as NonNullable<InjectOptions['method']>,
+    ...{ url, headers, payload: body },
   });
+  const sent = Object.entries(answered.headers).flatMap(([name, value]): [string, string | string[]][] =>
+    value === undefined ? [] : [[name, Array.isArray(value) ? value : String(value)]],
+  );
+  return { status: answered.statusCode, headers: Object.fromEntries(sent), body: answered.rawPayload };
 }
 
 /**
