@@ -46,7 +46,7 @@ describe('where a client secret goes', () => {
     await elsewhere?.close();
   });
 
-  const yaml = (hosts: string[]) => `
+  const yaml = (hosts: string[], allowOtherHost = true) => `
 apiVersion: onbehalf.dev/v1alpha1
 kind: Secret
 metadata: {name: elsewhere}
@@ -58,6 +58,7 @@ metadata: {name: elsewhere}
 spec:
   issuer: ${issuer}
   profile: rfc8693
+  allowOtherHost: ${allowOtherHost}
   client: {id: onbehalf, auth: SecretBasic, secretRef: {name: elsewhere, namespace: default, key: client}}
 ---
 apiVersion: onbehalf.dev/v1alpha1
@@ -96,6 +97,10 @@ spec: {url: "${world.orders.url}", auth: {mode: Exchange, tokenServiceRef: {name
   }
 
   test('D2 metadata that names an endpoint elsewhere does not get the secret, unless the Secret names that host too', async () => {
+    const alone = await world.apply(yaml([issuer], false));
+    assert.equal(alone.status, 200, JSON.stringify(alone.body));
+    assert.match(String((await exchange()).message), /not the issuer's host: set allowOtherHost/);
+    assert.equal(elsewhere.asked.length, 0);
     const first = await world.apply(yaml([issuer]));
     assert.equal(first.status, 200, JSON.stringify(first.body));
     const refused = await exchange();

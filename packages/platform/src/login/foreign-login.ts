@@ -1,11 +1,12 @@
 import { AccessError, type Principal, type Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
+import { decodeJwt } from 'jose';
 import * as oauth from 'oauth4webapi';
 import type { Egress } from '../egress/index.ts';
 import type { PrincipalName } from '../people/index.ts';
 import { VaultError } from '../vault/index.ts';
 import { LoginError } from './error.ts';
-import { claimsOf, type LoginTokens, renewAt, type UnjudgedAnswer } from './session-rows.ts';
+import { type LoginTokens, renewAt, type UnjudgedAnswer } from './session-rows.ts';
 import type { BegunSignIn, LoginSource, Renewed, SignedIn } from './source.ts';
 import type { LoginIssuer } from './types.ts';
 
@@ -123,7 +124,7 @@ export function foreignLogin(o: ForeignLoginOptions): LoginSource {
     // OpenID Connect Core 1.0 section 5.3.2: both must name the same subject.
     const answer = await oauth.userInfoRequest(as, client, accessToken, sent);
     const info = await oauth.processUserInfoResponse(as, client, oauth.skipSubjectCheck, answer);
-    if (info.sub !== claimsOf<{ sub?: unknown }>(kept).sub) throw new Mismatch();
+    if (info.sub !== decodeJwt<{ sub?: unknown }>(kept).sub) throw new Mismatch();
     const who = named ?? (await known(() => verifier.recallIdToken(SecretValue.of(kept), issuer)));
     return { tokens: { ...tokens, opaque: true }, who, sid: who.sid };
   }

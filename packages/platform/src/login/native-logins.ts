@@ -1,11 +1,12 @@
 import { hash, randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
+import { decodeJwt } from 'jose';
 import { denial, hashOf } from '../people/index.ts';
 import { type CommitUnit, type Store, StoreError, type TicketRow } from '../store/index.ts';
 import type { Vault } from '../vault/index.ts';
 import { LoginError } from './error.ts';
 import { IDLE, type Logins, newLogin } from './logins.ts';
-import { claimsOf, type Ending, type Login, REFRESHED_ELSEWHERE } from './session-rows.ts';
+import { type Ending, type Login, REFRESHED_ELSEWHERE } from './session-rows.ts';
 import type { SignedIn } from './source.ts';
 
 const CODE_LIFE = 60_000;
@@ -195,7 +196,7 @@ export function createNativeLogins(o: {
   const stop = (login: Login, reason: string) => end(login, reason, withdrawal(login));
 
   function withdrawal({ issuer, sid, tokens }: Login): Ending {
-    const { jti } = tokens.opaque ? {} : claimsOf<{ jti?: string }>(tokens.accessToken);
+    const { jti } = tokens.opaque ? {} : decodeJwt<{ jti?: string }>(tokens.accessToken);
     const denied =
       jti === undefined ? [] : [denial(store, { issuer, claim: 'jti', value: jti, until: tokens.expiresAt })];
     return {

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import type { Verifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
+import { decodeJwt } from 'jose';
 import { LoginError } from './error.ts';
-import { claimsOf, type LoginTokens, renewAt } from './session-rows.ts';
+import { type LoginTokens, renewAt } from './session-rows.ts';
 import type { LoginSource } from './source.ts';
 
 type Redeemed = { tokens: LoginTokens } | { failed: 'refused' | 'unavailable' };
@@ -81,6 +82,6 @@ export function ownLogin(o: {
 
 /** Of a token that our own endpoint has just answered with. */
 function holderOf({ accessToken }: LoginTokens): { issuer: string; subject: string; sid: string | undefined } {
-  const { iss = '', sub = '', sid } = claimsOf<{ iss?: string; sub?: string; sid?: string }>(accessToken);
+  const { iss = '', sub = '', sid } = decodeJwt<{ iss?: string; sub?: string; sid?: string }>(accessToken);
   return { issuer: iss, subject: sub, sid };
 }

@@ -29,10 +29,6 @@ export interface UnjudgedAnswer {
   receivedAt: number;
 }
 
-/** Of a JWT that was verified before. */
-export const claimsOf = <T>(jwt: string): T =>
-  JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as T;
-
 /** A token with less than this left is renewed, of a short-lived one the second half. */
 const RENEW_BELOW = 60_000;
 

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { AccessError, type Principal } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { SubjectSource } from '@onbehalf/token-exchange';
+import { decodeJwt } from 'jose';
 import { cookieOf, localPath } from '../limits/index.ts';
 import { hashOf } from '../people/index.ts';
 import type { Vault } from '../vault/index.ts';
@@ -9,7 +10,7 @@ import { begunSignIns, type SignIn } from './begun-sign-ins.ts';
 import { LoginError } from './error.ts';
 import { type Logins, newLogin } from './logins.ts';
 import { CONFIRM_LIFE, type NativeLogins, type NativeRequest, nativeRequest, refusedNative } from './native-logins.ts';
-import { claimsOf, type LoginTokens } from './session-rows.ts';
+import type { LoginTokens } from './session-rows.ts';
 import type { BegunSignIn, LoginSource } from './source.ts';
 import type { LoginSources } from './sources.ts';
 import { ACCESS_TOKEN } from './subjects.ts';
@@ -166,11 +167,11 @@ function noLogin(error: unknown): undefined {
 
 /** Of a token that was verified before. Undefined: it is opaque. */
 function audienceOf({ accessToken, opaque }: LoginTokens): readonly string[] | undefined {
-  return opaque === undefined ? [claimsOf<{ aud?: string | string[] }>(accessToken).aud ?? []].flat() : undefined;
+  return opaque === undefined ? [decodeJwt<{ aud?: string | string[] }>(accessToken).aud ?? []].flat() : undefined;
 }
 
 /** What the issuer calls them, of tokens that were verified before. */
 function nameIn({ idToken }: LoginTokens): string | undefined {
-  const { name } = idToken === undefined ? {} : claimsOf<{ name?: unknown }>(idToken);
+  const { name } = idToken === undefined ? {} : decodeJwt<{ name?: unknown }>(idToken);
   return typeof name === 'string' ? name.slice(0, 200) : undefined;
 }

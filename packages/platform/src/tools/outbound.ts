@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type AgentIdentity, type ExchangeView, qualifiedName, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
+import { decodeJwt } from 'jose';
 import type { Egress } from '../egress/index.ts';
 import { type CredentialSource, openTls } from '../vault/index.ts';
 import { ToolError } from './errors.ts';
@@ -169,10 +170,7 @@ async function forwarded(options: OutboundOptions, server: McpServer, subject: S
 /** Reads `aud` of a token that our own verifier has accepted already. */
 function audiencesOf(token: SecretValue): string[] {
   try {
-    const payload = JSON.parse(Buffer.from(token.reveal().split('.')[1] ?? '', 'base64url').toString('utf8')) as {
-      aud?: unknown;
-    };
-    return [payload.aud].flat().filter((audience) => typeof audience === 'string');
+    return [decodeJwt(token.reveal()).aud ?? []].flat();
   } catch {
     return [];
   }
