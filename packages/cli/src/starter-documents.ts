@@ -147,7 +147,7 @@ export const starters: Readonly<Record<string, Starter>> = {
           '# scopes: [orders.read]                # what the tool server asks for',
         ]),
         agent(values),
-        grant(values, '{role: REGULAR}', '# Whoever has this role; narrower: {principal: {issuer, subject}}'),
+        grant(values, '{role: REGULAR}', '# Whoever has this role; narrower: {principal: {subject}}'),
       ),
   },
   ...Object.fromEntries(Object.entries(dialects).map(([profile, dialect]) => [profile, starterOf(profile, dialect)])),

@@ -143,7 +143,7 @@ test('grant add writes who, what and until when', async () => {
   );
   assert.equal(ran.stdout, 'grant/alice-run-read-agent-assistant created\n');
   assert.deepEqual(JSON.parse(server.seen.at(-1)?.text ?? '').spec, {
-    to: { principal: { issuer: server.url, subject: 'alice' } },
+    to: { principal: { subject: 'alice' } },
     on: { kind: 'Agent', name: 'assistant' },
     verbs: ['run', 'read'],
     tools: { deny: ['orders/refund'] },

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { principalRef } from './metadata.ts';
 import { nearest } from './nearest.ts';
 import {
   clusterSecretReference,
@@ -172,13 +171,16 @@ export const verbs = ['read', 'run', 'use', 'write', 'admin', 'decide'] as const
 
 const exactlyOne = (value: Record<string, unknown>) => Object.keys(value).length === 1;
 
+/** Of people: left out, it is the server's own issuer, which fills it in when the Grant is written. */
+const peopleIssuer = z.string().min(1).exactOptional();
+
 export const grantSpec = z.strictObject({
   to: z
     .strictObject({
-      principal: principalRef.exactOptional(),
-      group: z.strictObject({ issuer: z.string().min(1), name: z.string().min(1) }).exactOptional(),
+      principal: z.strictObject({ issuer: peopleIssuer, subject: z.string().min(1) }).exactOptional(),
+      group: z.strictObject({ issuer: peopleIssuer, name: z.string().min(1) }).exactOptional(),
       role: role.exactOptional(),
-      everyone: z.strictObject({ issuer: z.string().min(1) }).exactOptional(),
+      everyone: z.strictObject({ issuer: peopleIssuer }).exactOptional(),
     })
     .refine(exactlyOne, { message: 'must be exactly one of principal, group, role, everyone' }),
   on: z
@@ -200,3 +202,21 @@ export const grantSpec = z.strictObject({
   reason: z.string().max(1_024).exactOptional(),
 });
 export type GrantSpec = z.infer<typeof grantSpec>;
+
+type WithIssuer<T> = Omit<T, 'issuer'> & { issuer: string };
+type Grantee = GrantSpec['to'];
+/** Whom a Grant is to, as the server keeps it: people are of an issuer. */
+export interface KeptGrantee extends Pick<Grantee, 'role'> {
+  principal?: WithIssuer<NonNullable<Grantee['principal']>>;
+  group?: WithIssuer<NonNullable<Grantee['group']>>;
+  everyone?: WithIssuer<NonNullable<Grantee['everyone']>>;
+}
+export type KeptGrantSpec = Omit<GrantSpec, 'to'> & { to: KeptGrantee };
+
+/** The same grantee with the issuer that was left out. */
+export const granteeAt = (own: string, { principal, group, role, everyone }: Grantee): KeptGrantee => ({
+  ...(principal && { principal: { issuer: own, ...principal } }),
+  ...(group && { group: { issuer: own, ...group } }),
+  ...(role && { role }),
+  ...(everyone && { everyone: { issuer: own, ...everyone } }),
+});

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { agentSpec } from './agent.ts';
-import { grantSpec, secretSpec, tokenServiceSpec, trustedIssuerSpec } from './identity-kinds.ts';
+import { grantSpec, type KeptGrantSpec, secretSpec, tokenServiceSpec, trustedIssuerSpec } from './identity-kinds.ts';
 import { API_VERSION, condition, type metadata, metadataInput } from './metadata.ts';
 import { modelConfigSpec } from './model-config.ts';
 import { discoveredTool, remoteMcpServerSpec } from './remote-mcp-server.ts';
@@ -54,6 +54,8 @@ export const kinds = {
 export type Kind = keyof typeof kinds;
 export const kindNames = Object.keys(kinds) as readonly Kind[];
 export type SpecOf<K extends Kind> = z.infer<(typeof kinds)[K]['spec']>;
+/** As the server keeps and shows it. */
+export type KeptSpecOf<K extends Kind> = K extends 'Grant' ? KeptGrantSpec : SpecOf<K>;
 export type StatusOf<K extends Kind> = z.infer<(typeof kinds)[K]['status']>;
 
 /** Agent names that are paths of the API. */
@@ -63,7 +65,7 @@ export interface ResourceOf<K extends Kind> {
   apiVersion: typeof API_VERSION;
   kind: K;
   metadata: z.infer<typeof metadata>;
-  spec: SpecOf<K>;
+  spec: KeptSpecOf<K>;
   status: StatusOf<K>;
 }
 

@@ -2,7 +2,6 @@ import type { Verb } from '@onbehalf/client';
 import { API_VERSION, type GrantSpec, milliseconds, roles, verbs } from '@onbehalf/resources';
 import { columnsOf, granteeText } from '../columns.ts';
 import { CliError } from '../error.ts';
-import { discover } from '../login.ts';
 import { kindWord, nameOf, requireAddress, requireTarget } from '../resource-names.ts';
 import { examples, type Register, type Task } from '../task.ts';
 import { confirm } from '../terminal.ts';
@@ -80,7 +79,7 @@ async function add(task: Task, options: AddOptions, who: string, verbList: strin
   if (stray !== undefined) throw new CliError('usage', `there is no verb ${stray}: known are ${verbs.join(', ')}`);
   const place = targetOf(on, task);
   const { client } = task.server();
-  const to = await granteeOf(task, who, options.issuer);
+  const to = granteeOf(who, options.issuer);
   const spec: GrantSpec = {
     to,
     on: place.on,
@@ -114,23 +113,15 @@ function targetOf(on: string, { globals }: Task): { on: GrantSpec['on']; namespa
   };
 }
 
-async function granteeOf(task: Task, who: string, said: string | undefined): Promise<GrantSpec['to']> {
+/** The server's own people, where no issuer is said. */
+function granteeOf(who: string, said: string | undefined): GrantSpec['to'] {
   const [, kind, name = ''] = /^(group|role):(.+)$/.exec(who) ?? [];
-  if (kind === 'role') {
-    const role = roles.find((known) => known === name.toUpperCase());
-    if (!role) throw new CliError('usage', `there is no role ${name}: known are ${roles.join(', ')}`);
-    return { role };
-  }
-  const issuer = said ?? (await ownIssuer(task));
-  if (kind === 'group') return { group: { issuer, name } };
-  return who === 'everyone' ? { everyone: { issuer } } : { principal: { issuer, subject: who } };
-}
-
-/** The embedded issuer: over the socket its resource says so, elsewhere its own document. */
-async function ownIssuer(task: Task): Promise<string> {
-  const { client, local, url } = task.server();
-  if (!local) return (await discover(task.io, url)).issuer;
-  return (await client.get('trusted-issuers', 'onbehalf')).spec.issuer;
+  const of = said === undefined ? {} : { issuer: said };
+  if (kind === 'group') return { group: { ...of, name } };
+  if (kind === undefined) return who === 'everyone' ? { everyone: of } : { principal: { ...of, subject: who } };
+  const role = roles.find((known) => known === name.toUpperCase());
+  if (!role) throw new CliError('usage', `there is no role ${name}: known are ${roles.join(', ')}`);
+  return { role };
 }
 
 function lifetime(text: string): number {

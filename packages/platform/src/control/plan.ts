@@ -1,4 +1,4 @@
-import { API_VERSION, placeOf, type Resource, type ResourceInput } from '@onbehalf/resources';
+import { API_VERSION, granteeAt, placeOf, type Resource, type ResourceInput } from '@onbehalf/resources';
 import { namespaceOf, nextVersion, type StoredResource } from '../store/index.ts';
 import { ControlError } from './error.ts';
 import { isOrphaned, unbound } from './grants.ts';
@@ -8,7 +8,7 @@ import type { Placed, Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Deciding, Writer } from './ports.ts';
 
 export function plan(
-  ports: Deciding & Pick<ControlPorts, 'now'>,
+  ports: Deciding & Pick<ControlPorts, 'now' | 'embedded'>,
   writer: Writer,
   at: Placed,
   first: ReadonlyMap<string, Placed>,
@@ -34,7 +34,7 @@ export function plan(
   if (before && options.expect === 'create')
     throw new ControlError('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
   if (!before && options.expect === 'replace')
-    throw new ControlError('not_found', 'there is no such thing, or you may not see it');
+    throw new ControlError('not_found', `there is no ${input.kind} ${input.metadata.name}, or you may not see it`);
   if (before && before.metadata.managedBy !== managedBy && before.metadata.managedBy !== 'api')
     throw new ControlError('managed_elsewhere', managedElsewhere(before));
   const wanted = input.metadata.resourceVersion;
@@ -43,7 +43,7 @@ export function plan(
       'stale_resource_version',
       `${input.kind} ${input.metadata.name} is at version ${before.metadata.resourceVersion}: read it again`,
     );
-  const { spec, secrets } = withoutSecrets(input);
+  const { spec, secrets } = toKeep(input, ports.embedded.issuer);
   const now = ports.now();
   if (!before) {
     const resource = {
@@ -116,8 +116,12 @@ function statusFor(
   return unbound(before.status);
 }
 
-/** A Secret's values never reach the resource: they are sealed on their own. */
-function withoutSecrets(input: ResourceInput): { spec: ResourceInput['spec']; secrets: Record<string, string> } {
+/**
+ * What is stored of a document. A Secret's values never reach the resource: they are sealed on their own. People whose
+ * issuer a Grant leaves out are this installation's.
+ */
+function toKeep(input: ResourceInput, own: string): { spec: Resource['spec']; secrets: Record<string, string> } {
+  if (input.kind === 'Grant') return { spec: { ...input.spec, to: granteeAt(own, input.spec.to) }, secrets: {} };
   if (input.kind !== 'Secret') return { spec: input.spec, secrets: {} };
   const { data = {}, ...spec } = input.spec;
   return { spec, secrets: data };
