@@ -8,6 +8,9 @@ export const dnsLabel = z
 export const reference = z.strictObject({ name: dnsLabel, namespace: dnsLabel.exactOptional() });
 export type Reference = z.infer<typeof reference>;
 
+/** Which schemas are references to Secrets: what has to find them in a document asks here. */
+export const secretReferences = z.registry();
+
 /** A Secret's key, or (administrators only) the environment, a file under an allowed prefix, a vault path. */
 export const secretReference = z
   .strictObject({
@@ -23,14 +26,17 @@ export const secretReference = z
   })
   .refine((ref) => (ref.name === undefined && ref.vault === undefined) || ref.key !== undefined, {
     message: 'needs `key`, the field of the Secret',
-  });
+  })
+  .register(secretReferences);
 export type SecretReference = z.infer<typeof secretReference>;
 
 /** The same from a cluster-scoped kind, which has no namespace of its own. */
-export const clusterSecretReference = secretReference.refine(
-  (ref) => ref.name === undefined || ref.namespace !== undefined,
-  { path: ['namespace'], message: 'is needed here: this kind is cluster-scoped, the Secret is not' },
-);
+export const clusterSecretReference = secretReference
+  .refine((ref) => ref.name === undefined || ref.namespace !== undefined, {
+    path: ['namespace'],
+    message: 'is needed here: this kind is cluster-scoped, the Secret is not',
+  })
+  .register(secretReferences);
 
 export const consumers = z.strictObject({
   from: z.enum(['Same', 'All', 'Selector']).exactOptional(),

@@ -1,5 +1,6 @@
 import type { Resource, ResourceInput } from './kinds.ts';
 import type { RemoteMcpServerSpec } from './remote-mcp-server.ts';
+import { secretReferencesIn } from './secret-references.ts';
 
 const TOKEN_MODES: ReadonlySet<string> = new Set(['Exchange', 'Workload', 'Forward']);
 
@@ -16,30 +17,25 @@ export function privilegedProperty(after: ResourceInput, before?: Resource): str
       if (sensitive(after.spec))
         return after.spec.protocol === 'Stdio' ? 'protocol Stdio' : `mode ${after.spec.auth?.mode}`;
       const was = before?.kind === 'RemoteMCPServer' ? before.spec : undefined;
-      return was && sensitive(was) ? 'change of url, auth, tls or headers' : externalReference(after.spec);
+      return was && sensitive(was) ? 'change of url, auth, tls or headers' : externalReference(after);
     }
     case 'Agent':
       return after.spec.byo?.process
         ? 'byo.process'
         : after.spec.byo?.deployment
           ? 'byo.deployment'
-          : externalReference(after.spec);
+          : externalReference(after);
     case 'Grant':
       return after.spec.on.kind === undefined ? 'a Grant on a namespace' : undefined;
     default:
-      return externalReference(after.spec);
+      return externalReference(after);
   }
 }
 
 /** `env:`, `file:` and `vault:` read from outside, so only an administrator may write them. */
-function externalReference(value: unknown): string | undefined {
-  if (Array.isArray(value)) return value.map(externalReference).find((found) => found !== undefined);
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const [key, inner] of Object.entries(value)) {
-    if (/Ref$/.test(key) && typeof inner === 'object' && inner !== null)
-      for (const source of ['env', 'file', 'vault']) if (source in inner) return `${key}.${source}`;
-    const found = externalReference(inner);
-    if (found) return found;
-  }
+function externalReference(document: Pick<ResourceInput, 'kind' | 'spec'>): string | undefined {
+  for (const { path, ref } of secretReferencesIn(document))
+    for (const source of ['env', 'file', 'vault'] as const)
+      if (ref[source] !== undefined) return `${path.slice(path.lastIndexOf('.') + 1)}.${source}`;
   return undefined;
 }

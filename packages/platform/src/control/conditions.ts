@@ -1,4 +1,12 @@
-import { type Condition, missingText, type Resource, setCondition, tokenServiceNameOf } from '@onbehalf/resources';
+import {
+  type Condition,
+  missingText,
+  NOT_YET_HONOURED,
+  notYetHonoured,
+  type Resource,
+  setCondition,
+  tokenServiceNameOf,
+} from '@onbehalf/resources';
 import { delegationOf } from '@onbehalf/token-exchange';
 import { hasClient } from '../models/index.ts';
 import { missingTools } from '../policy/index.ts';
@@ -29,7 +37,8 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
     conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
   };
   const refused = resource.kind === 'TrustedIssuer' ? ports.issuerProblem?.(resource.metadata.uid) : undefined;
-  set('Accepted', refused === undefined, refused?.reason ?? 'Valid', refused?.message ?? 'the document is valid');
+  const accepted = refused ?? acceptance(resource);
+  set('Accepted', refused === undefined, accepted.reason, accepted.message);
   const problems = referenceProblems(ports, resource);
   set(
     'ResolvedRefs',
@@ -70,6 +79,14 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
       set('ForwardRisk', true, 'TokenForwarded', "the user's own token is passed on to this server");
   }
   return conditions;
+}
+
+/** What has no effect is said. What this installation writes for itself says nothing of what is to come. */
+function acceptance(resource: StoredResource): { reason: string; message: string } {
+  const idle = resource.metadata.managedBy === 'environment' ? [] : notYetHonoured(resource);
+  return idle.length === 0
+    ? { reason: 'Valid', message: 'the document is valid' }
+    : { reason: NOT_YET_HONOURED, message: `without effect in this version: ${idle.join('; ')}`.slice(0, 1_000) };
 }
 
 /** Whether an agent can be talked to, and with everything that it is bound to. */

@@ -7,7 +7,7 @@ import {
   type Reference,
   type Resource,
   type ResourceInput,
-  type SecretReference,
+  secretReferencesIn,
 } from '@onbehalf/resources';
 import { namespaceOf, type Registry, type StoredResource } from '../store/index.ts';
 
@@ -27,7 +27,7 @@ type AnyResource = Resource | ResourceInput;
 /** Every reference that a document makes, in the order in which they are written. */
 export function referencesOf(document: AnyResource): ResourceReference[] {
   const home = namespaceOf(document);
-  const found: ResourceReference[] = secretReferences(document.spec, 'spec', document);
+  const found: ResourceReference[] = secretsOf(document);
   const add = (path: string, kind: Kind, ref: Reference | undefined, verb: ResourceReference['verb']) => {
     if (!ref) return;
     const namespace = kinds[kind].namespaced ? (ref.namespace ?? (home || DEFAULT_NAMESPACE)) : undefined;
@@ -69,29 +69,13 @@ export function referencesOf(document: AnyResource): ResourceReference[] {
   return found;
 }
 
-/** Whatever ends in `Ref` and names a Secret. */
-function secretReferences(value: unknown, path: string, document: AnyResource): ResourceReference[] {
-  if (Array.isArray(value))
-    return value.flatMap((item, index) => secretReferences(item, `${path}[${index}]`, document));
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]) => {
-    const here = `${path}.${key}`;
-    const ref = inner as SecretReference;
-    const isSecret = /^(secretRef|credentialRef|keyRef|caRef|clientCertRef|previousSecretRef)$/.test(key);
-    if (!isSecret || typeof inner !== 'object' || inner === null || ref.name === undefined)
-      return secretReferences(inner, here, document);
-    const home = namespaceOf(document);
+function secretsOf(document: AnyResource): ResourceReference[] {
+  const home = namespaceOf(document);
+  return secretReferencesIn(document).flatMap(({ path, ref }) => {
+    if (ref.name === undefined) return [];
     const namespace = ref.namespace ?? (home || DEFAULT_NAMESPACE);
-    return [
-      {
-        path: here,
-        kind: 'Secret' as const,
-        namespace,
-        name: ref.name,
-        verb: 'use' as const,
-        crossesNamespace: home !== '' && namespace !== home,
-      },
-    ];
+    const crossesNamespace = home !== '' && namespace !== home;
+    return [{ path, kind: 'Secret' as const, namespace, name: ref.name, verb: 'use' as const, crossesNamespace }];
   });
 }
 
