@@ -103,7 +103,11 @@ spec: {url: "${proxied}", auth: {mode: Exchange, tokenServiceRef: {name: onbehal
     const hidden = await world.as(carol, 'POST', '/agents/assistant/sessions', {});
     const missing = await world.as(carol, 'POST', '/agents/nothing/sessions', {});
     assert.equal(hidden.status, 404);
-    assert.deepEqual({ ...hidden.body, instance: undefined }, { ...missing.body, instance: undefined });
+    // Both say the name that was asked for, and nothing else differs.
+    const { detail } = missing.body as { detail: string };
+    assert.match(detail, /there is no Agent nothing, or you may not see it/);
+    const asked = { ...missing.body, detail: detail.replace('nothing', 'assistant'), instance: undefined };
+    assert.deepEqual({ ...hidden.body, instance: undefined }, asked);
     assert.deepEqual((await world.as(carol, 'GET', '/agents')).body.items, []);
     assert.deepEqual((await world.as(carol, 'GET', '/sessions')).body.items, []);
   });

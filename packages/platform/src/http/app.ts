@@ -9,6 +9,7 @@ import { type Limits, nestedTooDeep, personKey } from '../limits/index.ts';
 import { LOCAL_ADMIN } from '../people/index.ts';
 import type { Caller } from './caller.ts';
 import { createNodeServer, type NodeServerPorts } from './node-server.ts';
+import { namingWhat } from './not-found.ts';
 import { openApi } from './openapi.ts';
 import { HttpProblem, NOT_FOUND, problemBody, toProblem } from './problems.ts';
 import type { Readiness } from './readiness.ts';
@@ -85,13 +86,13 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
       const { budget } = definition.route ?? {};
       if (budget !== undefined && kind !== 'local') ports.limits.take(budget, personKey(request.caller.principal));
     } catch (error) {
-      const problem = toProblem(error);
+      const problem = namingWhat(toProblem(error), request);
       refusals.note(request, problem, error, addressOf(request));
       return sendProblem(reply, problem);
     }
   });
   app.setErrorHandler((error, request, reply) => {
-    const problem = toProblem(error);
+    const problem = namingWhat(toProblem(error), request);
     refusals.note(request, problem, error, addressOf(request));
     if (problem.code === 'internal')
       ports.log.error({ err: redactedError(error), requestId: request.id }, 'request failed');

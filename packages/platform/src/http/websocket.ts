@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { cut } from '@onbehalf/resources';
 import { WebSocketServer } from 'ws';
 import { addressKey, headTooLarge, type Limits, personKey } from '../limits/index.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
 import { findAgent } from './find-agent.ts';
 import { hostNames } from './host-names.ts';
-import { HttpProblem, NOT_FOUND, PROBLEMS, problemBody, toProblem } from './problems.ts';
+import { HttpProblem, PROBLEMS, problemBody, toProblem } from './problems.ts';
 import type { RefusalLog } from './refusals.ts';
 import { type SocketPorts, type SocketRequest, serveSocket } from './socket-session.ts';
 
@@ -87,7 +88,7 @@ async function admit(
   if (caller.principal.role === 'INACTIVE') throw new HttpProblem('forbidden', 'the principal is not active');
   const address = ADDRESS.exec(url.pathname)?.[1];
   const agent = address === undefined ? undefined : findAgent(ports.registry, address);
-  const hidden = new HttpProblem('not_found', NOT_FOUND);
+  const hidden = new HttpProblem('not_found', `there is no Agent ${cut(address ?? '')}, or you may not see it`);
   if (!agent) {
     // The same work, and so the same time, as for one that is hidden.
     ports.policy.decide(caller.principal, 'run', { kind: 'Agent', uid: '' });
@@ -112,7 +113,7 @@ async function admit(
   const session = await ports.runtime.sessions.get(wanted);
   const allowed = ports.policy.decide(caller.principal, 'session.read', { kind: 'Session', owner: session.owner });
   if (allowed.effect !== 'allow' || session.agent.uid !== agent.metadata.uid)
-    throw new HttpProblem('not_found', NOT_FOUND);
+    throw new HttpProblem('not_found', `there is no session ${cut(wanted)}, or you may not see it`);
   if (after > session.lastSeq) throw new HttpProblem('after_beyond_end', `this session ends at ${session.lastSeq}`);
   return { agent, session, frames, after };
 }

@@ -1,4 +1,5 @@
 import { isRole, type Role } from '@onbehalf/access';
+import { cut, roles } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Audit } from '../audit/index.ts';
 import { type PrincipalRow, type Statement, type Store, StoreError } from '../store/index.ts';
@@ -82,7 +83,7 @@ export function createUsers(o: {
       });
     } catch (error) {
       if (!(error instanceof StoreError && error.conflict === 'user_exists')) throw error;
-      throw new PeopleError('user_exists', 'there is a user of that name');
+      throw new PeopleError('user_exists', `there is a user ${user.subject} already`);
     }
     return viewOf(row);
   }
@@ -99,9 +100,10 @@ export function createUsers(o: {
     },
     async setRole(iss, sub, role, by = localAdmin) {
       if (iss !== issuer) throw new PeopleError('role_not_local', 'the role comes with the token of that issuer');
-      if (!isRole(role)) throw new PeopleError('invalid_user', 'there is no such role');
+      if (!isRole(role))
+        throw new PeopleError('invalid_user', `there is no role ${cut(String(role))}: known are ${roles.join(', ')}`);
       const before = await find(iss, sub);
-      if (before === undefined) throw new PeopleError('user_not_found', 'there is no user of that name');
+      if (before === undefined) throw new PeopleError('user_not_found', `there is no user ${sub}`);
       const update = builder.updateTable('principals').set({ role }).where('iss', '=', iss).where('sub', '=', sub);
       await commit({ issuer: iss, subject: sub }, [{ query: update.compile(), expect: 1 }], {
         by,
@@ -135,8 +137,7 @@ export function createUsers(o: {
     },
     async setPassword(sub, value, by = localAdmin) {
       checkPassword(value);
-      if ((await find(issuer, sub)) === undefined)
-        throw new PeopleError('user_not_found', 'there is no user of that name');
+      if ((await find(issuer, sub)) === undefined) throw new PeopleError('user_not_found', `there is no user ${sub}`);
       await commit({ issuer, subject: sub }, await password(sub, value), { by, outcome: 'password set' });
     },
     async noteSeen({ issuer: iss, subject: sub, kind, name, email, credential }) {
@@ -163,7 +164,8 @@ export function createUsers(o: {
 function checkUser({ subject, role, password }: UserInput): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/.test(subject))
     throw new PeopleError('invalid_user', 'a user name is letters, digits and ._@+-, at most 128');
-  if (!isRole(role)) throw new PeopleError('invalid_user', 'there is no such role');
+  if (!isRole(role))
+    throw new PeopleError('invalid_user', `there is no role ${cut(String(role))}: known are ${roles.join(', ')}`);
   if (password !== undefined) checkPassword(password);
 }
 

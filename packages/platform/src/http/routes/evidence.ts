@@ -1,4 +1,4 @@
-import { auditList, auditVerification, canIQuery, canIResult, witnessAcceptance } from '@onbehalf/resources';
+import { auditList, auditVerification, canIQuery, canIResult, cut, witnessAcceptance } from '@onbehalf/resources';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
 import { LOCAL_ADMIN, refOf } from '../../people/index.ts';
@@ -140,7 +140,7 @@ export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
         allowed: decision.effect === 'allow',
         effect: decision.effect,
         rule: mayKnow ? decision.rule : 'unknown',
-        reason: mayKnow ? decision.reason : 'there is no such thing, or you may not see it',
+        reason: mayKnow ? decision.reason : `there is no ${query.kind} ${cut(query.name)}, or you may not see it`,
       };
     },
   });

@@ -1,11 +1,11 @@
-import { DEFAULT_NAMESPACE, exchangeTrial, identityOf, namespaceOrDefault, trialQuery } from '@onbehalf/resources';
+import { cut, DEFAULT_NAMESPACE, exchangeTrial, identityOf, namespaceOrDefault, trialQuery } from '@onbehalf/resources';
 import type { z } from 'zod';
 import { type BoundTool, type Policy, resolveTools } from '../../policy/index.ts';
 import type { Registry, Stored } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import { findAgent } from '../find-agent.ts';
 import { HttpProblem } from '../problems.ts';
-import { notFound, type Route, route } from '../route.ts';
+import { type Route, route } from '../route.ts';
 
 export interface TrialPorts {
   registry: Registry;
@@ -51,7 +51,7 @@ export function trialRoutes(o: TrialPorts): readonly Route[] {
               found: { agent, tool },
             };
         }
-        throw notFound();
+        throw new HttpProblem('not_found', `no agent that you may run has tools of a server ${cut(params.name ?? '')}`);
       },
       async handle({ caller, found, raw }) {
         const { agent, tool } = found;

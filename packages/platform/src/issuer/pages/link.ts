@@ -25,7 +25,7 @@ export function createLoginLinks(o: SignInOptions) {
   async function create(subject: string, by: PrincipalName): Promise<LoginLink> {
     const record = principals.lookup(issuer, subject);
     if (record === undefined || record.disabled)
-      throw new IssuerError('user_not_found', 'there is no user of that name who may sign in');
+      throw new IssuerError('user_not_found', `there is no user ${subject} who may sign in`);
     const token = randomBytes(32).toString('base64url');
     const expiresAt = now() + LIFE;
     const row = { hash: hashOf(token), sub: subject, expires_at: expiresAt, used_at: null };
