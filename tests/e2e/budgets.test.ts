@@ -42,6 +42,8 @@ describe('budgets: what one person uses up is theirs alone', () => {
       me.body.limits.find(({ budget }) => budget === 'sessionsMade'),
       { budget: 'sessionsMade', limit: 5, used: 5, says: 'conversations begun in a minute' },
     );
+    const used = new Map(me.body.limits.map(({ budget, used }) => [budget, used]));
+    assert.deepEqual([used.get('turnsRunning'), used.get('sessionsKept')], [0, 5]);
     const other = await world.as<Me>(bob, 'GET', '/me');
     assert.equal(other.body.limits.find(({ budget }) => budget === 'sessionsMade')?.used, 1);
   });

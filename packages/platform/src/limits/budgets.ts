@@ -29,4 +29,5 @@ export const COUNTED = {
 
 export type Rate = keyof typeof RATES;
 export type Held = keyof typeof HELD;
-export type Budget = Rate | Held | keyof typeof COUNTED;
+export type Counted = keyof typeof COUNTED;
+export type Budget = Rate | Held | Counted;

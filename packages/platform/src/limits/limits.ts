@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { addressBlock } from './address-block.ts';
-import { type Budget, COUNTED, HELD, type Held, RATES, type Rate } from './budgets.ts';
+import { type Budget, COUNTED, type Counted, HELD, type Held, RATES, type Rate } from './budgets.ts';
 import { clientAddresses } from './client-address.ts';
 import { LimitError } from './error.ts';
 
@@ -25,10 +25,10 @@ export interface Limits {
   /** Takes one until the returned function gives it back. @throws LimitError */
   hold(budget: Held, key: string): () => void;
   /** @throws LimitError when there are as many already */
-  check(budget: keyof typeof COUNTED, there: number): void;
+  check(budget: Counted, there: number): void;
   most(budget: Budget): number;
-  /** What is told to a person about themselves. */
-  usage(person: { issuer: string; subject: string }): LimitUsage[];
+  /** What is told to a person about themselves; `counts`: of what is counted elsewhere. */
+  usage(person: { issuer: string; subject: string }, counts?: Partial<Record<Counted, number>>): LimitUsage[];
   /** The address that a request counts for, as it is told: the last hop that is no proxy of ours. */
   address(request: IncomingMessage): string;
 }
@@ -94,7 +94,7 @@ export function createLimits(o: {
       if (there >= settings[budget]) refuse(budget, COUNTED[budget].says, 60);
     },
     most: (budget) => settings[budget],
-    usage(person) {
+    usage(person, counts = {}) {
       const key = personKey(person);
       const of = <B extends Budget>(
         table: Readonly<Record<string, { of: string; says: string }>>,
@@ -108,7 +108,7 @@ export function createLimits(o: {
       return [
         ...of<Rate>(RATES, (budget) => Math.ceil(settings[budget] - left(budget, key))),
         ...of<Held>(HELD, (budget) => held.get(budget)?.get(key) ?? 0),
-        ...of<keyof typeof COUNTED>(COUNTED, () => undefined),
+        ...of<Counted>(COUNTED, (budget) => counts[budget]),
       ];
     },
     address: clientAddresses(o.trustedProxies),

@@ -3,7 +3,7 @@ import type { ModelToolCall } from '../models/index.ts';
 import type { Stored } from '../store/index.ts';
 import { RuntimeError } from './errors.ts';
 import { EventLog } from './event-log.ts';
-import type { NextToken, ToolOutcome, TurnInput } from './ports.ts';
+import type { NextToken, PersonRef, ToolOutcome, TurnInput } from './ports.ts';
 import { summarizeTurn } from './result.ts';
 import { Sessions } from './sessions.ts';
 import { createTurns, type TurnsOptions } from './turns.ts';
@@ -28,6 +28,8 @@ export interface Runtime {
   firstSeq(turn: string): Promise<number>;
   /** Waits for the end of a turn, or until it waits for the person, and returns what it came to. */
   finished(session: string, turn: string): Promise<TurnResult>;
+  /** How many turns of this person run: what the budget `turns running` counts. */
+  runningOf(person: PersonRef): Promise<number>;
   /** Waits for the end of a turn. */
   ended(turn: string): Promise<void>;
   /**
@@ -86,6 +88,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     callTool: turns.callTool,
     stop: turns.stop,
     ended: turns.ended,
+    runningOf: turns.runningOf,
     offer: turns.offer,
     finished,
     async firstSeq(turn) {

@@ -146,6 +146,11 @@ export function turnStatements(store: Store) {
           .compile(),
       );
     },
+    /** Turns that run; those that wait for their person do not. */
+    async runningOf(person: PersonRef): Promise<number> {
+      const [row] = await store.read<{ count: number }>(running({ person }).compile());
+      return Number(row?.count ?? 0);
+    },
     async byKey(session: string, key: string): Promise<TurnRow | undefined> {
       const [row] = await store.read<TurnRow>(
         builder

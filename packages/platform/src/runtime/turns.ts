@@ -120,6 +120,7 @@ export function createTurns(options: TurnsOptions) {
     },
     interruptAbandoned: sweep,
     byId: rows.byId,
+    runningOf: rows.runningOf,
     /** Asks again for every turn under way whether its principal may still run its agent. */
     reconsider() {
       for (const turn of live.values()) {

@@ -87,6 +87,9 @@ describe('how many turns may run', () => {
     assert.match(alice.messages[0], /"turns running" is used up: you have 3/);
     const bob = await together('bob', 10);
     assert.equal(bob.sessions.length, 10);
+    const { issuer } = chain.sts;
+    const counts = ['alice', 'bob', 'carol'].map((subject) => chain.runtime.runningOf({ issuer, subject }));
+    assert.deepEqual(await Promise.all(counts), [3, 10, 0], 'what /api/me says');
     await stop(...alice.sessions, ...bob.sessions);
     assert.equal((await together('alice', 1)).sessions.length, 1);
   });

@@ -16,6 +16,7 @@ import type { Limits } from '../../limits/index.ts';
 import type { LoginSessions } from '../../login/index.ts';
 import type { Tickets, Users } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
+import type { Runtime } from '../../runtime/index.ts';
 import type { Registry } from '../../store/index.ts';
 import { findAgent } from '../find-agent.ts';
 import { HttpProblem } from '../problems.ts';
@@ -23,6 +24,7 @@ import { byRole, notFound, type Route, route } from '../route.ts';
 
 export interface PeoplePorts {
   limits: Pick<Limits, 'usage'>;
+  runtime: Pick<Runtime, 'runningOf' | 'sessions'>;
   registry: Pick<Registry, 'get'>;
   policy: Pick<Policy, 'decide'>;
   sessions: Pick<LoginSessions, 'logout'>;
@@ -56,7 +58,10 @@ export function peopleRoutes(o: PeoplePorts): readonly Route[] {
           expiresAt: new Date(principal.credential.expiresAt).toISOString(),
         }),
         ...(caller.csrf !== undefined && { csrf: caller.csrf }),
-        limits: o.limits.usage(principal),
+        limits: o.limits.usage(principal, {
+          turnsRunning: await o.runtime.runningOf(principal),
+          sessionsKept: await o.runtime.sessions.count(principal),
+        }),
       };
     },
   });
