@@ -1,19 +1,18 @@
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ChevronLeft, MessageSquare } from 'lucide-react';
-import { shellWord } from '../api/address.ts';
+import { lazy, Suspense } from 'react';
 import { agentQuery } from '../api/queries.ts';
-import { resourceYaml } from '../api/yaml.ts';
 import { Badge } from '../ui/badge.tsx';
 import { buttonClass } from '../ui/button.tsx';
-import { CodeBlock } from '../ui/code-block.tsx';
 import { StateBadge } from '../ui/conditions.tsx';
-import { CommandLine } from '../ui/copy.tsx';
 import { Page } from '../ui/page.tsx';
 import { ErrorState, Loading } from '../ui/states.tsx';
 import { AgentAccess } from './agent-access.tsx';
 import { AgentOverview } from './agent-overview.tsx';
 import { AgentTools } from './agent-tools.tsx';
+
+const AgentYaml = lazy(async () => ({ default: (await import('./agent-yaml.tsx')).AgentYaml }));
 
 const route = getRouteApi('/agents/$agent');
 const TABS = { overview: 'Overview', tools: 'Tools and targets', access: 'Who may call it', yaml: 'YAML' } as const;
@@ -70,10 +69,9 @@ export function AgentPage() {
           {tab === 'tools' && <AgentTools address={address} />}
           {tab === 'access' && <AgentAccess address={address} />}
           {tab === 'yaml' && (
-            <div className="grid grid-cols-1 gap-4">
-              <CommandLine command={`onbehalf get agent/${shellWord(address)} -o yaml`} />
-              <CodeBlock label="YAML" text={resourceYaml(agent)} tall />
-            </div>
+            <Suspense fallback={<Loading />}>
+              <AgentYaml agent={agent} address={address} />
+            </Suspense>
           )}
         </>
       )}
