@@ -41,6 +41,7 @@ const PLATFORM_ROOMS = new Set(
 /** Entry points of the platform: they build rooms, and only they may. */
 const ROOTS = new Set([
   'main.ts',
+  'address-file.ts',
   'admin-socket.ts',
   'audit-witness.ts',
   'explain-start.ts',

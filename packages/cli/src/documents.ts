@@ -4,6 +4,7 @@ import { type ParsedDocuments, parseDocuments } from '@onbehalf/resources';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
 import { readInput } from './terminal.ts';
+import { lineThatIsNoUtf8 } from './utf8.ts';
 
 export interface Source {
   /** As errors name it. */
@@ -12,26 +13,55 @@ export interface Source {
   parsed: ParsedDocuments;
 }
 
-/** Files, folders (every .yaml, .yml and .json in them) and `-` for standard input, each parsed on its own. */
-export async function readSources(io: Io, paths: readonly string[]): Promise<Source[]> {
+/** Files, folders (see `filesOf`) and `-` for standard input, each parsed on its own. */
+export async function readSources(io: Io, paths: readonly string[], recursive: boolean): Promise<Source[]> {
   const sources: Source[] = [];
-  const add = (file: string, text: string) => sources.push({ file, text, parsed: parseDocuments(text, file) });
   for (const path of paths) {
     if (path === '-') {
-      add('stdin', await readInput(io));
+      const text = await readInput(io);
+      sources.push({ file: 'stdin', text, parsed: parseDocuments(text, 'stdin') });
       continue;
     }
-    const files = await filesOf(resolve(io.cwd, path), path);
-    for (const file of files) add(relative(io.cwd, file) || file, await readFile(file, 'utf8'));
+    for (const file of await filesOf(resolve(io.cwd, path), path, recursive))
+      sources.push(sourceOf(relative(io.cwd, file) || file, await readFile(file)));
   }
   return sources;
 }
 
-async function filesOf(path: string, said: string): Promise<string[]> {
+function sourceOf(file: string, bytes: Buffer): Source {
+  const line = lineThatIsNoUtf8(bytes);
+  const text = bytes.toString('utf8');
+  if (line === undefined) return { file, text, parsed: parseDocuments(text, file) };
+  const error = { file, document: 1, line, path: '', message: 'holds bytes that are not UTF-8: save it as UTF-8' };
+  return { file, text, parsed: { documents: [], errors: [error] } };
+}
+
+const isDocument = (name: string) => /\.(ya?ml|json)$/.test(name) && !name.startsWith('.');
+const isPassedOver = (name: string) => name.startsWith('.') || name === 'node_modules';
+
+/** Of a folder every .yaml, .yml and .json in it; below it as well with -R, but in no hidden folder and no node_modules. */
+async function filesOf(path: string, said: string, recursive: boolean): Promise<string[]> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new CliError('usage', `${said}: there is no such file or folder`);
   if (!found.isDirectory()) return [path];
-  const names = (await readdir(path, { recursive: true })).filter((name) => /\.(ya?ml|json)$/.test(name)).sort();
-  if (names.length === 0) throw new CliError('usage', `${said}: holds no .yaml, .yml or .json`);
-  return names.map((name) => join(path, name));
+  const files = await below(path, recursive);
+  if (files.length === 0)
+    throw new CliError(
+      'usage',
+      `${said}: holds no .yaml, .yml or .json`,
+      recursive ? undefined : `-R looks in the folders below ${said} too`,
+    );
+  return files;
+}
+
+async function below(folder: string, recursive: boolean): Promise<string[]> {
+  const entries = (await readdir(folder, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const files: string[] = [];
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      if (recursive && !isPassedOver(entry.name)) files.push(...(await below(path, recursive)));
+    } else if (isDocument(entry.name)) files.push(path);
+  }
+  return files;
 }

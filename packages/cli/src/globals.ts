@@ -18,7 +18,10 @@ const make = () =>
   [
     new Option('-o, --output <format>', 'how data is printed').choices(formats).default('table'),
     new Option('-n, --namespace <name>', 'namespace (default: "default"; in lists: all)'),
-    new Option('--server <url>', 'the server (default: ONBEHALF_URL, else http://localhost:8484)'),
+    new Option(
+      '--server <url>',
+      'the server (default: ONBEHALF_URL, else what runs here, else that of your last login)',
+    ),
     new Option('--local', 'over the administration socket of the server on this machine'),
     new Option('--data-dir <dir>', 'its data directory (default: ONBEHALF_DATA_DIR, ./.onbehalf, else the XDG one)'),
     new Option('-q, --quiet', 'no progress and no hints'),

@@ -4,6 +4,8 @@ import { registerAudit } from './commands/audit.ts';
 import { registerCanI } from './commands/can-i.ts';
 import { registerChat } from './commands/chat.ts';
 import { registerCompletion } from './commands/completion.ts';
+import { registerConfirm } from './commands/confirm.ts';
+import { registerContext } from './commands/context.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerExchanges } from './commands/exchanges.ts';
 import { registerExplain } from './commands/explain.ts';
@@ -36,8 +38,10 @@ const commands: readonly Register[] = [
   registerInvoke,
   registerSessions,
   registerLogin,
+  registerContext,
   registerUser,
   registerGrant,
+  registerConfirm,
   registerCanI,
   registerDoctor,
   registerAudit,

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
 import { readInput } from './terminal.ts';
+import { utf8Text } from './utf8.ts';
 
 /** Never an argument: those are seen by everybody on the machine, and stay in the shell's history. */
 export interface SecretSource {
@@ -25,9 +26,12 @@ export async function readSecret(io: Io, { fromFile, fromEnv }: SecretSource): P
     throw new CliError('usage', '--from-file and --from-env exclude each other');
   const raw =
     fromFile !== undefined
-      ? await readFile(resolve(io.cwd, fromFile), 'utf8').catch(() => {
-          throw new CliError('usage', `${fromFile} cannot be read`);
-        })
+      ? utf8Text(
+          await readFile(resolve(io.cwd, fromFile)).catch(() => {
+            throw new CliError('usage', `${fromFile} cannot be read`);
+          }),
+          fromFile,
+        )
       : fromEnv !== undefined
         ? (io.env[fromEnv] ?? '')
         : io.stdin.isTTY

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type Globals, globalsOf, ownOptions } from './globals.ts';
 import type { Io } from './io.ts';
 import { createOutput, type Output } from './output.ts';
-import { connect, type Server } from './server.ts';
+import { chooseServer, connect, type Server } from './server.ts';
 
 /** What a command has to do its work. */
 export interface Task {
@@ -10,6 +10,8 @@ export interface Task {
   globals: Globals;
   out: Output;
   command: Command;
+  /** Origin of the server that is meant; it is told which, where the caller has not said it. */
+  address(): string;
   /** `administrative`: over the local socket where there is one. */
   server(administrative?: boolean): Server;
   /** Ends with this code although nothing was wrong, such as `can-i`: no. */
@@ -29,13 +31,24 @@ export function createAct(io: Io, exit: (code: number) => void): Act {
       const command = all.at(-1) as Command;
       const globals = globalsOf(command);
       const out = createOutput(io, globals.output, globals.quiet === true);
+      let told = false;
+      /** Which server was chosen, once a command. */
+      const tell = (text: string | undefined) => {
+        if (!told && text !== undefined) out.hint(text);
+        told = true;
+      };
       const task: Task = {
         io,
         globals,
         out,
         command,
         exit,
-        server: (administrative = false) => connect(io, globals, administrative),
+        address() {
+          const { url, because } = chooseServer(io, globals);
+          tell(because === undefined ? undefined : `Server ${url} (${because}).`);
+          return url;
+        },
+        server: (administrative = false) => connect(io, globals, administrative, { address: task.address, tell }),
       };
       await handler(task, ownOptions(command) as O, ...(all.slice(0, -2) as A));
     };

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
+import { utf8Text } from './utf8.ts';
 
 const STYLES = { bold: '1', dim: '2', red: '31', green: '32', yellow: '33' } as const;
 
@@ -45,5 +46,5 @@ export async function readInput(io: Io, maxBytes = 2_621_440): Promise<string> {
     if (size > maxBytes) throw new CliError('usage', `standard input is larger than ${maxBytes} bytes`);
     chunks.push(bytes);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return utf8Text(Buffer.concat(chunks), 'standard input');
 }

@@ -23,9 +23,11 @@ const LOCK_WAIT_MS = 15_000;
 
 /** A file per server in the XDG configuration directory. As the XDG specification has it, empty is not set. */
 export function tokenFile(io: Pick<Io, 'env'>, server: string): string {
-  const config = io.env.XDG_CONFIG_HOME || join(io.env.HOME ?? homedir(), '.config');
-  return join(config, 'onbehalf', 'logins', `${encodeURIComponent(server)}.json`);
+  return join(configFolder(io), 'logins', `${encodeURIComponent(server)}.json`);
 }
+
+export const configFolder = (io: Pick<Io, 'env'>): string =>
+  join(io.env.XDG_CONFIG_HOME || join(io.env.HOME ?? homedir(), '.config'), 'onbehalf');
 
 export async function readLogin(path: string): Promise<StoredLogin | undefined> {
   let text: string;
@@ -45,14 +47,16 @@ export async function readLogin(path: string): Promise<StoredLogin | undefined> 
   }
 }
 
+export const writeLogin = (path: string, login: StoredLogin): Promise<void> => writePrivately(path, login);
+
 /** Never half written, never readable by others, not even for a moment. */
-export async function writeLogin(path: string, login: StoredLogin): Promise<void> {
+export async function writePrivately(path: string, value: unknown): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await chmod(dirname(path), 0o700);
   const temporary = `${path}.${randomUUID()}`;
   const file = await open(temporary, 'wx', 0o600);
   try {
-    await file.writeFile(JSON.stringify(login));
+    await file.writeFile(JSON.stringify(value));
     await file.sync();
   } finally {
     await file.close();

@@ -27,7 +27,7 @@ test('validate reports every mistake of every file with its line, and needs no s
     'deep/two.yml': `${agentYaml('b')}---\n${agentYaml('Bad_Name')}`,
     'notes.txt': 'not yaml: [',
   });
-  const ran = await cli(['validate', '-f', '.', '-o', 'json'], { cwd: directory.path });
+  const ran = await cli(['validate', '-f', '.', '-R', '-o', 'json'], { cwd: directory.path });
   assert.equal(ran.code, 1);
   assert.match(ran.stderr, /one\.yaml:6: spec\.declarative\.modelConfgRef: .*did you mean/);
   assert.match(ran.stderr, /deep\/two\.yml:10: metadata\.name/);
@@ -63,7 +63,7 @@ test('what the server finds in several files names the file and the line', async
   }));
   const ran = await cli(['apply', '-f', 'a.yaml', 'b.yaml'], { cwd: directory.path, env: signedIn(server.url) });
   assert.equal(ran.code, 1);
-  assert.match(ran.stderr, /b\.yaml:2: spec\.declarative\.modelConfigRef: is not there/);
+  assert.match(ran.stderr, /b\.yaml:7: spec\.declarative\.modelConfigRef: is not there/);
   assert.equal(JSON.parse(server.seen[0]?.text ?? '').documents.length, 2);
 });
 
@@ -77,4 +77,46 @@ test('--prune shows what would go and deletes nothing unless somebody says yes',
   assert.ok(server.seen.every(({ text }) => JSON.parse(text).dryRun === true));
   assert.equal((await cli(['apply', '-f', 'a.yaml', '--prune', '--yes'], options)).code, 0);
   assert.equal(JSON.parse(server.seen.at(-1)?.text ?? '').dryRun, false);
+});
+
+test('of a folder its own files are read, with -R those below too; what is hidden and node_modules are somebody else’s', async () => {
+  await using directory = await folder({
+    'a.yaml': agentYaml('a'),
+    'b.json': JSON.stringify({
+      apiVersion: 'onbehalf.dev/v1alpha1',
+      kind: 'ModelConfig',
+      metadata: { name: 'b' },
+      spec: { provider: 'Demo', model: 'demo' },
+    }),
+    'below/c.yml': agentYaml('c'),
+    'below/node_modules/d.yaml': 'not: ours',
+    '.git/e.yaml': 'not: ours',
+    '.hidden.yaml': 'not: ours',
+    'notes.txt': 'not yaml: [',
+  });
+  const cwd = { cwd: directory.path };
+  assert.equal((await cli(['validate', '-f', '.'], cwd)).stdout, '2 documents are valid\n');
+  assert.equal((await cli(['validate', '-R', '-f', '.'], cwd)).stdout, '3 documents are valid\n');
+  const none = await cli(['validate', '-f', 'below/node_modules/..', '-f', '.git/..'], cwd);
+  assert.equal(none.code, 0, 'a folder that is named is read');
+});
+
+test('bytes that are not UTF-8 are refused with their line, and nothing is sent', async () => {
+  await using directory = await folder({ 'good.yaml': agentYaml('a') });
+  const latin1 = Buffer.concat([
+    Buffer.from('# one\n# two: caf'),
+    Buffer.from([0xe9]),
+    Buffer.from(`\n${agentYaml('b')}`),
+  ]);
+  await writeFile(join(directory.path, 'latin1.yaml'), latin1);
+  await writeFile(join(directory.path, 'secret.txt'), Buffer.from([0x61, 0xff, 0x0a]));
+  await using server = await startServer(() => ({ status: 200, body: applied('created') }));
+  const options = { cwd: directory.path, env: signedIn(server.url) };
+  const ran = await cli(['apply', '-f', '.'], options);
+  assert.equal(ran.code, 1);
+  assert.match(ran.stderr, /latin1\.yaml:2: holds bytes that are not UTF-8/);
+  const secret = await cli(['secret', 'set', 'a', 'key', '--from-file', 'secret.txt'], options);
+  assert.equal(secret.code, 2);
+  assert.match(secret.stderr, /secret\.txt: line 1 holds bytes that are not UTF-8/);
+  assert.equal(server.seen.length, 0);
 });

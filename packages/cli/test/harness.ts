@@ -80,6 +80,10 @@ export interface RunOptions {
   now?: () => number;
   signal?: AbortSignal;
   openBrowser?: (url: string) => boolean;
+  /** Whether a person reads what goes to stderr. */
+  terminal?: boolean;
+  /** Each piece that goes to stderr. */
+  onStderr?: (text: string) => void;
 }
 
 /** Runs a command line in this process, with streams of its own. */
@@ -91,10 +95,11 @@ export async function cli(words: readonly string[], options: RunOptions = {}): P
     return { stream, text: () => Buffer.concat(chunks).toString() };
   };
   const [stdout, stderr] = [collect(), collect()];
+  stderr.stream.on('data', (chunk: Buffer) => options.onStderr?.(chunk.toString()));
   const io: Io = {
     stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
     stdout: stdout.stream,
-    stderr: stderr.stream,
+    stderr: Object.assign(stderr.stream, { isTTY: options.terminal === true }),
     env: { HOME: '/nonexistent', XDG_CONFIG_HOME: '/nonexistent', XDG_DATA_HOME: '/nonexistent', ...options.env },
     cwd: options.cwd ?? '/',
     now: options.now ?? Date.now,

@@ -49,7 +49,8 @@ export interface Client extends Conversations {
 
   models(call?: T.Call): Promise<ModelList['data']>;
   explain(agent: T.Address, call?: T.Call): Promise<Explanation>;
-  /** Without names: every tool that was found. */
+  /** Binds a Grant to what has the name of its target by now. */
+  confirmGrant(grant: T.Address): Promise<T.ResourceAt<'grants'>>;
   /** Each by the name and hash that were seen; 409 `tool_changed` where one is another by now. */
   approveTools(
     server: T.Address,
@@ -105,6 +106,7 @@ export function createClient(options: ClientOptions): Client {
 
     models: async (call) => (await json<ModelList>('GET', '/agents/models', call)).data,
     explain: (agent, call) => json('GET', `${at('agents', agent)}/explain`, call),
+    confirmGrant: (grant) => json('POST', `${at('grants', grant)}/actions/confirm`),
     approveTools: (server, tools) =>
       json('POST', `${at('mcp-servers', server)}/actions/approve-tools`, { body: { tools } }),
     discoverTools: (server) => json('POST', `${at('mcp-servers', server)}/actions/test`),

@@ -8,6 +8,7 @@ import { createVerifier } from '@onbehalf/access';
 import { modelConfigRefOf } from '@onbehalf/resources';
 import { authenticateClient, TokenExchangeError } from '@onbehalf/token-exchange';
 import { pino } from 'pino';
+import { tellAddress } from './address-file.ts';
 import { placeSocket } from './admin-socket.ts';
 import { chainHash, createAudit } from './audit/index.ts';
 import { witnessNote, witnessOf } from './audit-witness.ts';
@@ -305,6 +306,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
         `port ${config.port} is in use${holder === undefined ? '' : ` by ${holder}`}: stop it, or start with --port`,
       );
     });
+    closers.push(tellAddress(config.dataDir, config.publicUrl));
     return {
       url: config.publicUrl,
       adminSocket,

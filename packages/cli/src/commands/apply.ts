@@ -1,18 +1,28 @@
 import { ApiError } from '@onbehalf/client';
-import type { ApplyResult } from '@onbehalf/resources';
+import { type ApplyResult, milliseconds, type ParsedDocument } from '@onbehalf/resources';
+import { InvalidArgumentError } from 'commander';
 import { readSources, type Source } from '../documents.ts';
 import { CliError } from '../error.ts';
-import { kindWord } from '../resource-names.ts';
+import { kindWord, nameOf as resourceName } from '../resource-names.ts';
+import { settled } from '../settled.ts';
 import { examples, type Register, type Task } from '../task.ts';
 import { confirm, oneLine } from '../terminal.ts';
 
-interface Options {
+interface Sources {
   filename: string[];
+  recursive?: boolean;
+}
+
+interface Options extends Sources {
   dryRun?: boolean;
   prune?: boolean;
+  rebind?: boolean;
+  /** Milliseconds. */
+  wait: number;
 }
 
 const FILES = '-f, --filename <path...>';
+const RECURSIVE = ['-R, --recursive', 'folders below a folder too, but no hidden one and no node_modules'] as const;
 
 export const registerApply: Register = (program, act) => {
   program
@@ -20,8 +30,11 @@ export const registerApply: Register = (program, act) => {
     .summary('make the server have what files say')
     .description('Creates or changes every resource of the files, all or nothing.')
     .requiredOption(FILES, 'files, folders, or - for standard input')
+    .option(...RECURSIVE)
     .option('--dry-run', 'say what would happen, and change nothing')
     .option('--prune', 'delete what an earlier apply of the same file made and that is not in it any more')
+    .option('--rebind', 'give what is meant now what Grants gave to things of the same name that are gone')
+    .option('--wait <duration>', 'how long to wait for tool servers and agents to be ready; 0: not', waiting, 5_000)
     .addHelpText(
       'after',
       examples('apply -f agent.yaml', 'apply -f ./resources --dry-run', 'apply -f - --local < agent.yaml'),
@@ -32,10 +45,11 @@ export const registerApply: Register = (program, act) => {
     .summary('find every mistake in files, without a server')
     .description('Checks files against the schemas. What only a server knows (references, rights) is not checked.')
     .requiredOption(FILES, 'files, folders, or - for standard input')
+    .option(...RECURSIVE)
     .addHelpText('after', examples('validate -f agent.yaml', 'validate -f ./resources -o json'))
     .action(
-      act<Options, []>(async ({ io, out }, { filename }) => {
-        const sources = await readSources(io, filename);
+      act<Sources, []>(async ({ io, out }, { filename, recursive = false }) => {
+        const sources = await readSources(io, filename, recursive);
         refuseMistakes(sources);
         const documents = sources.flatMap(({ parsed }) => parsed.documents);
         out.one({ valid: true, documents: documents.length }, 'valid', () => `${documents.length} documents are valid`);
@@ -43,9 +57,10 @@ export const registerApply: Register = (program, act) => {
     );
 };
 
-async function apply(task: Task, { filename, dryRun = false, prune = false }: Options): Promise<void> {
+async function apply(task: Task, options: Options): Promise<void> {
   const { io, globals, out } = task;
-  const sources = await readSources(io, filename);
+  const { filename, recursive = false, dryRun = false, prune = false, rebind = false } = options;
+  const sources = await readSources(io, filename, recursive);
   refuseMistakes(sources);
   const { client } = task.server();
   const [first] = sources;
@@ -56,7 +71,7 @@ async function apply(task: Task, { filename, dryRun = false, prune = false }: Op
       ? { documents: first.text, file: first.file }
       : { documents: placed.map(({ input }) => input), file: filename.join(' ').slice(0, 256) };
   const send = (trial: boolean) =>
-    client.apply({ ...request, dryRun: trial, prune }).catch((error: unknown) => {
+    client.apply({ ...request, dryRun: trial, prune, ...(rebind && { rebind }) }).catch((error: unknown) => {
       throw sources.length === 1 ? error : relocated(error, placed);
     });
   if (prune && !dryRun) {
@@ -65,14 +80,34 @@ async function apply(task: Task, { filename, dryRun = false, prune = false }: Op
   }
   const result = await send(dryRun);
   if (out.format === 'table' || out.format === 'wide')
-    for (const line of result.results) out.line(`${nameOf(line)} ${line.action}${dryRun ? ' (dry run)' : ''}`);
+    for (const line of result.results)
+      out.line(`${nameOf(line)} ${line.action}${rebindText(line, rebind)}${dryRun ? ' (dry run)' : ''}`);
   else out.list(result.results, [], nameOf, '');
-  for (const line of result.results)
-    for (const problem of line.unresolved ?? []) out.hint(oneLine(`${nameOf(line)} waits: ${problem}`));
+  if (!dryRun && options.wait > 0)
+    for (const { resource, condition } of await settled(client, result.results, options.wait, io.signal))
+      out.hint(oneLine(`${resourceName(resource)}: ${condition.reason}: ${condition.message}`));
+  else
+    for (const line of result.results)
+      for (const problem of line.unresolved ?? []) out.hint(oneLine(`${nameOf(line)} waits: ${problem}`));
+}
+
+function waiting(text: string): number {
+  try {
+    return text === '0' ? 0 : milliseconds(text);
+  } catch {
+    throw new InvalidArgumentError('must be 0, or a duration such as 5s');
+  }
 }
 
 function nameOf({ kind, namespace, name }: ApplyResult['results'][number]): string {
   return `${kindWord(kind)}/${namespace === undefined || namespace === 'default' ? name : `${namespace}.${name}`}`;
+}
+
+/** What the Grant was bound to is gone, and something else has its name. */
+function rebindText({ rebind }: ApplyResult['results'][number], asked: boolean): string {
+  if (!rebind) return '';
+  const change = `rebind ${rebind.from}→${rebind.to}`;
+  return rebind.done || asked ? ` (${change})` : ` (gives nothing: --rebind would ${change})`;
 }
 
 /** @throws {ApiError} of the shape in which the server says the same */
@@ -85,11 +120,11 @@ function refuseMistakes(sources: readonly Source[]): void {
 }
 
 /** The server counted the documents of all files; a person wants the file and the line. */
-function relocated(error: unknown, placed: readonly { file: string; line: number }[]): unknown {
+function relocated(error: unknown, placed: readonly ParsedDocument[]): unknown {
   if (!(error instanceof ApiError)) return error;
   const errors = error.errors.map((mistake) => {
     const at = placed[mistake.document - 1];
-    return at ? { ...mistake, file: at.file, line: at.line } : mistake;
+    return at ? { ...mistake, file: at.file, document: at.document, line: at.lineOf(mistake.path) } : mistake;
   });
   return new ApiError(error.code, error.message, { status: error.status, detail: error.detail, errors });
 }

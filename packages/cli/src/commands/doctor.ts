@@ -1,12 +1,6 @@
-import {
-  alarming,
-  type Condition,
-  type ExchangeTrial,
-  kindNames,
-  kinds,
-  type Resource,
-  tokenServiceNameOf,
-} from '@onbehalf/resources';
+import type { Client } from '@onbehalf/client';
+import { type ExchangeTrial, kindNames, kinds, type Resource, tokenServiceNameOf } from '@onbehalf/resources';
+import { type Complaint, complaintColumns, complaintsOf, isOnlyTold } from '../complaints.ts';
 import { CliError, EXIT } from '../error.ts';
 import type { Column } from '../output.ts';
 import { nameOf, requireAddress } from '../resource-names.ts';
@@ -37,20 +31,27 @@ function agentOf(claims: Record<string, unknown> | undefined): string | undefine
   return textOf(actor);
 }
 
-/** A condition that says something is wrong. */
-interface Complaint {
-  resource: Resource;
-  condition: Condition;
+/** Why there is nothing to try, and what to do: whoever administers is not told to get a Grant. */
+async function nobodyExchanges(client: Client, name: string): Promise<CliError> {
+  if ((await client.me()).role !== 'ADMIN')
+    return new CliError(
+      'not_found',
+      `no tool server that you may see exchanges at ${name}`,
+      'onbehalf get mcp-servers -o wide; a Grant with `read` on their namespace shows them to you',
+    );
+  const services = (await client.list('token-services')).items.map(({ metadata }) => metadata.name);
+  return services.includes(name)
+    ? new CliError(
+        'not_found',
+        `no tool server exchanges at ${name}`,
+        `spec.auth of a RemoteMCPServer: {mode: Exchange, tokenServiceRef: {name: ${name}}}`,
+      )
+    : new CliError(
+        'not_found',
+        `there is no TokenService ${name}: there are ${services.join(', ')}`,
+        'onbehalf init --list shows what to write one from, and onbehalf apply makes it',
+      );
 }
-
-const complaintColumns: Column<Complaint>[] = [
-  { title: 'RESOURCE', value: ({ resource }) => nameOf(resource) },
-  { title: 'CONDITION', value: ({ condition }) => condition.type },
-  { title: 'REASON', value: ({ condition }) => condition.reason },
-  { title: 'WHAT TO DO', value: ({ condition }) => condition.message },
-];
-
-const isBad = ({ type, status }: Condition) => status === (alarming.has(type) ? 'True' : 'False');
 
 export const registerDoctor: Register = (program, act) => {
   const doctor = program
@@ -66,9 +67,7 @@ export const registerDoctor: Register = (program, act) => {
         const complaints: Complaint[] = [];
         for (const kind of kindNames) {
           const { items } = await client.list(kinds[kind].plural, { namespace: globals.namespace });
-          for (const resource of items as Resource[])
-            for (const condition of (resource.status.conditions ?? []).filter(isBad))
-              complaints.push({ resource, condition });
+          for (const resource of items as Resource[]) complaints.push(...complaintsOf(resource));
         }
         out.list(
           complaints,
@@ -76,7 +75,7 @@ export const registerDoctor: Register = (program, act) => {
           ({ resource }) => nameOf(resource),
           'Nothing is wrong that you may see.',
         );
-        if (complaints.length > 0) exit(EXIT.failure);
+        if (!complaints.every(isOnlyTold)) exit(EXIT.failure);
       }),
     );
   doctor
@@ -92,12 +91,7 @@ export const registerDoctor: Register = (program, act) => {
         const { client } = server();
         const { items } = await client.list('mcp-servers');
         const users = items.filter(({ spec }) => spec.auth?.mode === 'Exchange' && tokenServiceNameOf(spec) === name);
-        if (users.length === 0)
-          throw new CliError(
-            'not_found',
-            `no tool server that you may see exchanges at ${name}`,
-            'onbehalf get mcp-servers -o wide; a Grant with `read` on their namespace shows them to you',
-          );
+        if (users.length === 0) throw await nobodyExchanges(client, name);
         const findings: Finding[] = [];
         for (const { metadata } of users)
           findings.push({

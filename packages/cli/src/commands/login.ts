@@ -1,5 +1,5 @@
+import { rememberServer } from '../contexts.ts';
 import { login, logout } from '../login.ts';
-import { serverUrl } from '../server.ts';
 import { examples, type Register } from '../task.ts';
 import { oneLine } from '../terminal.ts';
 
@@ -17,15 +17,16 @@ export const registerLogin: Register = (program, act) => {
     .option('--no-browser', 'only print the address')
     .addHelpText('after', examples('login', 'login --issuer keycloak', 'login --no-browser'))
     .action(
-      act<Options, []>(async ({ io, globals, out, server }, { browser, issuer }) => {
-        const url = serverUrl(io, globals);
-        const show = (address: string, code: string) => {
-          const opened = browser && io.openBrowser(address);
+      act<Options, []>(async ({ io, out, server, address }, { browser, issuer }) => {
+        const url = address();
+        const show = (page: string, code: string) => {
+          const opened = browser && io.openBrowser(page);
           io.stderr.write(
-            `${opened ? 'Sign in in the browser. If none opens:' : 'Open this address and sign in:'}\n  ${address}\nGo on there only if the page shows ${code}\n`,
+            `${opened ? 'Sign in in the browser. If none opens:' : 'Open this address and sign in:'}\n  ${page}\nGo on there only if the page shows ${code}\n`,
           );
         };
         await login(io, url, show, issuer);
+        await rememberServer(io, url);
         const me = await server().client.me();
         out.one({ server: url, issuer: me.issuer, subject: me.subject, role: me.role }, me.subject, () =>
           oneLine(`signed in at ${url} as ${me.name ?? me.subject} (${me.role})`),
@@ -37,8 +38,8 @@ export const registerLogin: Register = (program, act) => {
     .summary('sign out: revoke the tokens and delete them here')
     .addHelpText('after', examples('logout', 'logout --server https://onbehalf.example.com'))
     .action(
-      act<object, []>(async ({ io, globals, out }) => {
-        const url = serverUrl(io, globals);
+      act<object, []>(async ({ io, out, address }) => {
+        const url = address();
         const was = await logout(io, url);
         out.one({ server: url, signedOut: was }, url, () =>
           was ? `signed out at ${url}` : `you were not signed in at ${url}`,

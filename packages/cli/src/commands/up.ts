@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { CliError } from '../error.ts';
+import { firstSteps } from '../first-steps.ts';
 import { examples, type Register } from '../task.ts';
 
 interface Options {
@@ -42,6 +43,8 @@ export const registerUp: Register = (program, act) => {
           () => running.url,
         );
         out.hint(`Listening on ${running.url}; data in ${running.dataDir}. Ctrl-C ends it.`);
+        const steps = await firstSteps(running, io.stderr.isTTY === true && globals.quiet !== true);
+        for (const step of steps) out.hint(step);
         if (!io.signal.aborted)
           await new Promise<void>((done) => io.signal.addEventListener('abort', () => done(), { once: true }));
         await running.close();
