@@ -3,26 +3,20 @@
  *   start.ts                 stays up, on http://localhost:8484, with its data in .onbehalf/
  *   start.ts --once --json   in a temporary folder on free ports; prints one JSON object as the last line
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { explainStart, up } from '@onbehalf/platform/up';
 import type { TurnResult } from '@onbehalf/resources';
 import { adminCall, runTurn } from './api.ts';
 import { freePort } from './free-port.ts';
+import { dropDemoPlanner, modelProvider, prepare, type ToolServers, USERS, wantedPorts } from './prepare.ts';
 import { type DemoTurn, printTurn, problemsOf } from './report.ts';
 import { signIn } from './sign-in.ts';
 import { startToolProcess, type ToolProcess } from './tool-processes.ts';
 
 const MESSAGE = 'What have I ordered, show the details of the latest one, and how many vacation days do I have left?';
-const USERS = [
-  { subject: 'alice', name: 'Alice', role: 'REGULAR' },
-  { subject: 'bob', name: 'Bob', role: 'REGULAR' },
-  { subject: 'root', name: 'Root', role: 'ADMIN' },
-  { subject: 'mallory', name: 'Mallory', role: 'INACTIVE' },
-] as const;
-
 const { values } = parseArgs({
   args: process.argv.slice(2),
   options: {
@@ -49,7 +43,7 @@ async function main(): Promise<number> {
   const temporary = values.once;
   const dataDir = temporary
     ? await mkdtemp(join(tmpdir(), 'onbehalf-demo-'))
-    : (process.env.ONBEHALF_DATA_DIR ?? join(import.meta.dirname, '..', '..', '.onbehalf'));
+    : resolve(process.env.ONBEHALF_DATA_DIR || join(import.meta.dirname, '..', '..', '.onbehalf'));
   if (temporary) cleanups.push(() => rm(dataDir, { recursive: true, force: true }));
   const port =
     values.port === undefined ? (temporary ? await freePort() : Number(process.env.PORT ?? 8484)) : Number(values.port);
@@ -68,9 +62,10 @@ async function main(): Promise<number> {
       `Found ${keys.join(', ')}: not used, because they cost money; refer to one in a ModelConfig with credentialRef: {env: NAME}.`,
     );
 
-  const orders = await startToolProcess('orders', issuer, temporary ? 0 : 9201);
+  const ports = temporary ? { orders: 0, hr: 0 } : wantedPorts(dataDir);
+  const orders = await startToolProcess('orders', issuer, ports.orders);
   cleanups.push(orders.stop);
-  const hr = await startToolProcess('hr', issuer, temporary ? 0 : 9202);
+  const hr = await startToolProcess('hr', issuer, ports.hr);
   cleanups.push(hr.stop);
   say(`Tool servers, each its own program: ${orders.url} and ${hr.url}`);
 
@@ -89,13 +84,57 @@ async function main(): Promise<number> {
   let server = await up(options);
   cleanups.push(() => server.close());
   if (withLitellm && (await dropDemoPlanner(server.adminSocket))) {
+    say('The demo planner of an earlier start makes way for LiteLLM.');
     await server.close();
     server = await up(options);
   }
   const readyMs = Math.round(performance.now() - started);
   say(`Ready on ${server.url} after ${readyMs} ms`);
-  await prepare(server.adminSocket, server.url, { orders, hr }, withLitellm);
+  const { file, asShipped } = await prepare(server.adminSocket, dataDir, { orders, hr });
 
+  const provider = await modelProvider(server.adminSocket);
+  let checked: Awaited<ReturnType<typeof check>> | undefined;
+  if (provider === 'Demo' && asShipped) {
+    checked = await check(server, { orders, hr });
+    for (const problem of checked.problems) say(`NOT AS IT SHOULD BE: ${problem}`);
+  } else if (provider === 'Demo') say('What you have changed is kept; so the demo does not try what it was made for.');
+  else say(`The model is ${provider ?? 'none'}: nothing is asked of it before you do, since it may cost money.`);
+  if (temporary) {
+    await cleanUp();
+    if (values.json) process.stdout.write(`${JSON.stringify({ readyMs, ...checked?.summary })}\n`);
+    return checked?.problems.length === 0 ? 0 : 1;
+  }
+  say();
+  say(`Console: ${server.url}/ui/ . Sign in with one of these links (10 minutes, one use):`);
+  for (const { subject, role } of USERS)
+    say(`  ${`${subject} (${role})`.padEnd(19)} ${await loginLink(server.adminSocket, subject)}`);
+  sayHowToUse(server.url, dataDir, file);
+  await new Promise<void>((done) => {
+    process.once('SIGINT', () => done());
+    process.once('SIGTERM', () => done());
+  });
+  await cleanUp();
+  return 0;
+}
+
+/** What the command line needs to find this server and not another. */
+function sayHowToUse(url: string, dataDir: string, file: string): void {
+  const root = process.cwd();
+  if (dataDir === join(root, '.onbehalf'))
+    say('Command line: `npx onbehalf …` in this folder, in another terminal, finds this server.');
+  else say(`Command line, in another terminal, in this folder: export ONBEHALF_DATA_DIR=${dataDir}`);
+  say(`Elsewhere: onbehalf login --server ${url}, which is remembered.`);
+  if (relative(root, file) !== join('examples', 'demo.yaml'))
+    say(`The usual ports of the tool servers are taken: what README.md does with examples/demo.yaml, do with ${file}`);
+  say('Another link: npx onbehalf login-link --user alice');
+  say('What to try next: "Use it" in README.md. Ctrl-C ends everything that was started here.');
+}
+
+/**
+ * One turn as each of two people, and what the tool servers saw of it. The planner does what it is told: with it, the
+ * demo knows what is right.
+ */
+async function check(server: { url: string; adminSocket: string }, { orders, hr }: ToolServers) {
   const before = await tokenServiceRequests(server.adminSocket);
   const turns: DemoTurn[] = [];
   for (const user of ['alice', 'bob']) {
@@ -125,82 +164,12 @@ async function main(): Promise<number> {
     `${tokenRequests} token exchanges for ${turns.reduce((sum, turn) => sum + turn.toolCalls.length, 0)} tool calls; ${audit.entries ?? 0} audit entries, ${audit.ok ? 'the chain verifies' : 'THE CHAIN IS BROKEN'}.`,
   );
   const summary = {
-    readyMs,
     turns: turns.map(({ text: _text, exchangesBefore: _before, ...turn }) => turn),
     tokenServiceRequests: tokenRequests,
     workloadTokenRequests: after.workloads,
     audit: { entries: audit.entries ?? 0, verified: audit.ok },
   };
-  const problems = problemsOf(turns, summary);
-  for (const problem of problems) say(`NOT AS IT SHOULD BE: ${problem}`);
-  if (temporary) {
-    await cleanUp();
-    if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
-    return problems.length === 0 ? 0 : 1;
-  }
-  say();
-  say(`Console: ${server.url}/ui/ . Sign in with one of these links (10 minutes, one use):`);
-  for (const { subject, role } of USERS)
-    say(`  ${`${subject} (${role})`.padEnd(19)} ${await loginLink(server.adminSocket, subject)}`);
-  say(`Another link: npx onbehalf login-link --user alice --data-dir ${relative(process.cwd(), dataDir) || '.'}`);
-  say('What to try next: "Use it" in README.md. Ctrl-C ends everything that was started here.');
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
-  });
-  await cleanUp();
-  return 0;
-}
-
-/** An earlier start without LiteLLM has left its own ModelConfig, which the one of the environment never replaces. */
-async function dropDemoPlanner(socket: string): Promise<boolean> {
-  const path = '/model-configs/default';
-  const { status, body } = await adminCall<{ spec?: { provider?: string } }>(socket, 'GET', path);
-  if (status !== 200 || body.spec?.provider !== 'Demo') return false;
-  const dropped = await adminCall<{ detail?: string }>(socket, 'DELETE', path);
-  if (dropped.status >= 300) throw new Error(`the demo planner could not be replaced: ${dropped.body?.detail ?? ''}`);
-  say('The demo planner of an earlier start makes way for LiteLLM.');
-  return true;
-}
-
-/** The demo's people and resources. A second start finds everything as it was. */
-async function prepare(
-  socket: string,
-  url: string,
-  servers: { orders: ToolProcess; hr: ToolProcess },
-  withLitellm: boolean,
-): Promise<void> {
-  for (const user of USERS) {
-    const { status, body } = await adminCall<{ code?: string }>(socket, 'POST', '/principals', user);
-    if (status !== 201 && body.code !== 'already_exists')
-      throw new Error(`user ${user.subject} could not be made: ${JSON.stringify(body)}`);
-  }
-  const yaml = (await readFile(join(import.meta.dirname, '..', 'demo.yaml'), 'utf8'))
-    .replaceAll('http://localhost:8484', url)
-    .replaceAll('http://127.0.0.1:9201/mcp', servers.orders.url)
-    .replaceAll('http://127.0.0.1:9202/mcp', servers.hr.url);
-  // From the environment comes a ModelConfig `default` already.
-  const documents = withLitellm ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml;
-  const applied = await adminCall<{ detail?: string; errors?: unknown }>(socket, 'POST', '/apply', {
-    documents,
-    file: 'examples/demo.yaml',
-  });
-  if (applied.status !== 200) throw new Error(`examples/demo.yaml was refused: ${JSON.stringify(applied.body)}`);
-  for (const name of ['orders', 'hr']) await discovered(socket, name);
-}
-
-async function discovered(socket: string, name: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const { body } = await adminCall<{ status: { conditions?: { type: string; status: string; message: string }[] } }>(
-      socket,
-      'GET',
-      `/mcp-servers/${name}`,
-    );
-    const condition = body.status.conditions?.find(({ type }) => type === 'ToolsDiscovered');
-    if (condition?.status === 'True') return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`the tools of ${name} were not found`);
+  return { summary, problems: problemsOf(turns, summary) };
 }
 
 async function loginLink(socket: string, user: string): Promise<string> {

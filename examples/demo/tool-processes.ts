@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Seen } from '../tool-servers/tool-server.ts';
+import { freePort } from './free-port.ts';
 
 export interface ToolProcess {
   name: 'orders' | 'hr';
@@ -12,8 +13,19 @@ export interface ToolProcess {
   stop(): Promise<void>;
 }
 
-/** Starts an example tool server as a program of its own. */
+class PortTaken extends Error {}
+
+/** Starts an example tool server as a program of its own: on this port, or on another where somebody has it. */
 export async function startToolProcess(name: ToolProcess['name'], issuer: string, port: number): Promise<ToolProcess> {
+  try {
+    return await start(name, issuer, port);
+  } catch (error) {
+    if (!(error instanceof PortTaken)) throw error;
+    return start(name, issuer, await freePort());
+  }
+}
+
+async function start(name: ToolProcess['name'], issuer: string, port: number): Promise<ToolProcess> {
   const program = join(import.meta.dirname, '..', 'tool-servers', 'main.ts');
   const child: ChildProcess = spawn(process.execPath, [program, name, '--issuer', issuer, '--port', String(port)], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -25,13 +37,11 @@ export async function startToolProcess(name: ToolProcess['name'], issuer: string
     complaint += chunk.toString();
   });
   const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', () =>
+    child.once('close', () =>
       reject(
-        new Error(
-          complaint.includes('is in use')
-            ? `${complaint.trim()}: the demo seems to run already, here or from another folder. End it with Ctrl-C there, and start again.`
-            : complaint.trim() || `${name} did not start`,
-        ),
+        complaint.includes('is in use')
+          ? new PortTaken(complaint.trim())
+          : new Error(complaint.trim() || `${name} did not start`),
       ),
     );
     if (!child.stdout) throw new Error('the child has no output');
