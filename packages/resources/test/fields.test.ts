@@ -143,6 +143,7 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
     'TokenService.wellKnownUri',
     'TokenService.profile',
     'TokenService.endpoint',
+    'TokenService.allowOtherHost',
     'TokenService.clientPerAgent.agent',
     'TokenService.delegation',
     'TokenService.requestedTokenType',
