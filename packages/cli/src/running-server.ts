@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const LARGEST = 4_096;
@@ -19,8 +19,29 @@ export function distrust(directory: string): string | undefined {
   return undefined;
 }
 
+/** As the server names the folder of a socket whose usual path was too long: nobody could know it before. */
+const ELSEWHERE = /\/onbehalf-[A-Za-z0-9]{6}\/admin\.sock$/;
+
+/**
+ * The administration socket of a server that runs on a directory, as the caller. Files and links come with any folder
+ * that somebody hands on, a socket does not: it is what shows that the address beside it is of a server of this machine.
+ */
+export function socketOf(directory: string): string | undefined {
+  try {
+    const usual = join(directory, 'admin.sock');
+    const path = lstatSync(usual).isSymbolicLink() ? readlinkSync(usual) : usual;
+    if (path !== usual && !ELSEWHERE.test(path)) return undefined;
+    const found = lstatSync(path);
+    const own = process.getuid === undefined || found.uid === process.getuid();
+    return found.isSocket() && own ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The address of the server that runs on a data directory, as it says itself in `server.json`. */
 export function runningServer(directory: string): string | undefined {
+  if (socketOf(directory) === undefined) return undefined;
   const path = join(directory, 'server.json');
   try {
     const { size } = lstatSync(path);

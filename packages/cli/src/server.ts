@@ -5,7 +5,7 @@ import { type Client, createClient, type Fetch } from '@onbehalf/client';
 import { readContexts } from './contexts.ts';
 import { CliError } from './error.ts';
 import type { Io } from './io.ts';
-import { distrust, runningServer } from './running-server.ts';
+import { distrust, runningServer, socketOf } from './running-server.ts';
 import { accessToken } from './token.ts';
 import { unixSocketFetch } from './unix-socket.ts';
 
@@ -106,11 +106,10 @@ export function connect(
     throw new CliError('usage', '--server and --local exclude each other', 'leave one out');
   if (asked || (administrative && remote === undefined)) {
     const directory = dataDirectory(io, selection);
-    const socket = join(directory, 'admin.sock');
-    const own = selection.dataDir !== undefined || distrust(directory) === undefined;
-    if (own && existsSync(socket)) {
+    const socket = socketAt(directory, selection);
+    if (socket !== undefined) {
       if (selection.dataDir === undefined) tell(`Server on ${shown(io, directory)}, over its administration socket.`);
-      const fetch = interruptible(io, unixSocketFetch(realpathSync(socket)));
+      const fetch = interruptible(io, unixSocketFetch(socket));
       return { client: createClient({ baseUrl: 'http://localhost', fetch }), url: socket, local: true };
     }
     if (asked)
@@ -122,6 +121,13 @@ export function connect(
     url,
     local: false,
   };
+}
+
+/** What was named with --data-dir is taken as it is: also of another user, by root. */
+function socketAt(directory: string, { dataDir }: Selection): string | undefined {
+  if (dataDir === undefined) return distrust(directory) === undefined ? socketOf(directory) : undefined;
+  const path = join(directory, 'admin.sock');
+  return existsSync(path) ? realpathSync(path) : undefined;
 }
 
 /** Ctrl-C ends whatever is under way. What begins after it, such as stopping the turn on the server, may still end. */

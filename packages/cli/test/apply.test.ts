@@ -120,3 +120,10 @@ test('bytes that are not UTF-8 are refused with their line, and nothing is sent'
   assert.match(secret.stderr, /secret\.txt: line 1 holds bytes that are not UTF-8/);
   assert.equal(server.seen.length, 0);
 });
+
+test('validate says which fields have no effect yet, and finds nothing wrong with them', async () => {
+  const idle = agentYaml('a').replace('  declarative:', '  version: "2"\n  declarative:');
+  const ran = await cli(['validate', '-f', '-'], { stdin: `${agentYaml('b')}---\n${idle}` });
+  assert.deepEqual([ran.code, ran.stdout], [0, '2 documents are valid\n']);
+  assert.equal(ran.stderr, 'stdin:13: without effect: spec.version: nothing shows versions yet\n');
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -15,7 +15,9 @@ async function dataDirectory(at: string, url: string) {
   await mkdir(at, { recursive: true, mode: 0o700 });
   await writeFile(join(at, 'server.json'), JSON.stringify({ url }), { mode: 0o600 });
   await writeFile(join(at, 'onbehalf.db'), '');
-  return at;
+  const socket = createServer().listen(join(at, 'admin.sock'));
+  await once(socket, 'listening');
+  return { at, [Symbol.asyncDispose]: async () => void (await once(socket.close(), 'close')) };
 }
 
 async function freePort(): Promise<number> {
@@ -31,8 +33,9 @@ test('the server is that of ONBEHALF_DATA_DIR, else of ./.onbehalf, and it is to
   await using directory = await temporaryDirectory();
   await using one = await startServer(() => ({ status: 200, body: me }));
   await using two = await startServer(() => ({ status: 200, body: me }));
-  await dataDirectory(join(directory.path, '.onbehalf'), one.url);
-  const other = await dataDirectory(join(directory.path, 'other'), two.url);
+  await using _near = await dataDirectory(join(directory.path, '.onbehalf'), one.url);
+  await using far = await dataDirectory(join(directory.path, 'other'), two.url);
+  const other = far.at;
   const here = await cli(['whoami'], { cwd: directory.path, env: TOKEN });
   assert.deepEqual([here.code, one.seen.length, two.seen.length], [0, 1, 0]);
   assert.match(here.stderr, new RegExp(`Server ${one.url} \\(it runs on \\.onbehalf\\)`));
@@ -46,7 +49,8 @@ test('the server is that of ONBEHALF_DATA_DIR, else of ./.onbehalf, and it is to
 test('a data directory in which others may write, or whose address others may, gets no token', async () => {
   await using directory = await temporaryDirectory();
   await using evil = await startServer(() => ({ status: 200, body: me }));
-  const at = await dataDirectory(join(directory.path, '.onbehalf'), evil.url);
+  await using data = await dataDirectory(join(directory.path, '.onbehalf'), evil.url);
+  const { at } = data;
   const options = { cwd: directory.path, env: TOKEN };
   for (const [path, mode, usual] of [
     [at, 0o777, 0o700],
@@ -66,9 +70,35 @@ test('a data directory in which others may write, or whose address others may, g
   assert.equal((await cli(['whoami'], options)).code, 0, 'as it was, it is used');
 });
 
+test('a folder that somebody handed on, such as a checkout, names no server: files and links do, a socket of the caller does not come with it', async () => {
+  await using directory = await temporaryDirectory();
+  await using evil = await startServer(() => ({ status: 200, body: me }));
+  await using own = await dataDirectory(join(directory.path, 'data of a server of the caller'), evil.url);
+  const at = join(directory.path, '.onbehalf');
+  await mkdir(at, { mode: 0o700 });
+  await writeFile(join(at, 'server.json'), JSON.stringify({ url: evil.url }), { mode: 0o600 });
+  await writeFile(join(at, 'onbehalf.db'), '');
+  const env = { ...TOKEN, XDG_CONFIG_HOME: directory.path };
+  const asked = async () => {
+    for (const more of [{}, { ONBEHALF_DATA_DIR: at }]) {
+      const ran = await cli(['whoami'], { cwd: directory.path, env: { ...env, ...more } });
+      assert.doesNotMatch(ran.stderr, /runs on/);
+      const users = await cli(['user', 'ls'], { cwd: directory.path, env: { ...env, ...more } });
+      assert.doesNotMatch(users.stderr, /administration socket/);
+    }
+  };
+  await asked();
+  await writeFile(join(at, 'admin.sock'), '');
+  await asked();
+  await rm(join(at, 'admin.sock'));
+  await symlink(join(own.at, 'admin.sock'), join(at, 'admin.sock'));
+  await asked();
+  assert.equal(evil.seen.length, 0);
+});
+
 test('an address in a data directory gets no token in the clear', async () => {
   await using directory = await temporaryDirectory();
-  await dataDirectory(join(directory.path, '.onbehalf'), 'http://192.0.2.1:8484');
+  await using _data = await dataDirectory(join(directory.path, '.onbehalf'), 'http://192.0.2.1:8484');
   const ran = await cli(['whoami'], { cwd: directory.path, env: TOKEN });
   assert.equal(ran.code, 2);
   assert.match(ran.stderr, /never sent in the clear/);
@@ -147,4 +177,16 @@ test('up without a terminal shows no link, but the command that makes one; with 
     assert.equal(JSON.parse(await readFile(join(server.dataDir, 'server.json'), 'utf8')).url, server.url);
   }
   await assert.rejects(stat(join(directory.path, 'onbehalf', 'server.json')), 'it ends with the server');
+});
+
+test('a server whose data directory has too long a path for a socket is found as any other', async () => {
+  await using directory = await temporaryDirectory();
+  const long = join(directory.path, 'x'.repeat(120));
+  await mkdir(long, { mode: 0o700 });
+  await using server = await startUp(long, false);
+  const env = { ONBEHALF_DATA_DIR: server.dataDir };
+  const users = await cli(['user', 'ls'], { env });
+  assert.equal(users.code, 0, users.stderr);
+  assert.match(users.stderr, /over its administration socket/);
+  assert.match((await cli(['whoami'], { env })).stderr, new RegExp(`you are not signed in at ${server.url}`));
 });

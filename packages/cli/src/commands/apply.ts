@@ -1,5 +1,5 @@
 import { ApiError } from '@onbehalf/client';
-import { type ApplyResult, milliseconds, type ParsedDocument } from '@onbehalf/resources';
+import { type ApplyResult, milliseconds, notYetHonoured, type ParsedDocument } from '@onbehalf/resources';
 import { InvalidArgumentError } from 'commander';
 import { readSources, type Source } from '../documents.ts';
 import { CliError } from '../error.ts';
@@ -52,6 +52,9 @@ export const registerApply: Register = (program, act) => {
         const sources = await readSources(io, filename, recursive);
         refuseMistakes(sources);
         const documents = sources.flatMap(({ parsed }) => parsed.documents);
+        for (const { file, lineOf, input } of documents)
+          for (const idle of notYetHonoured(input))
+            out.hint(oneLine(`${file}:${lineOf(idle.split(':')[0] ?? '')}: without effect: ${idle}`));
         out.one({ valid: true, documents: documents.length }, 'valid', () => `${documents.length} documents are valid`);
       }),
     );
