@@ -173,6 +173,7 @@ describe('the README, on another port and another data directory', () => {
       ['unchanged'],
       applied?.stdout,
     );
+    assert.equal(applied?.stderr.trim().split('\n').length, 1, 'nothing is wrong with what was applied');
     assert.deepEqual(await grantees(two), [two.url, two.url]);
     assert.deepEqual(await grantees(one), [one.url, one.url]);
     assert.deepEqual(await Promise.all([serverUrls(one), serverUrls(two)]), before);
