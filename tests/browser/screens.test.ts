@@ -74,7 +74,7 @@ describe('each screen, in light and dark, wide and narrow', { skip: withoutChrom
     ['agents', '/ui/agents', (page) => page.getByRole('heading', { name: 'assistant' }).waitFor()],
     ['agent', '/ui/agents/assistant', (page) => page.getByText('can be talked to').waitFor()],
     ['agent-tools', '/ui/agents/assistant?tab=tools', (page) => page.getByText('refund_order').waitFor()],
-    ['agent-access', '/ui/agents/assistant?tab=access', (page) => page.getByText('bob-runs-assistant').waitFor()],
+    ['agent-access', '/ui/agents/assistant?tab=access', (page) => page.getByText('alice-runs-assistant').waitFor()],
     ['agent-yaml', '/ui/agents/assistant?tab=yaml', (page) => page.getByText('apiVersion').waitFor()],
     ['models', '/ui/models', (page) => page.getByText('not a language model', { exact: false }).first().waitFor()],
     ['chat', '/ui/chat', (page) => page.getByRole('link', { name: /^assistant/ }).waitFor()],

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { dnsLabel } from './primitives.ts';
 
 export const API_VERSION = 'onbehalf.dev/v1alpha1';
-export const DEFAULT_NAMESPACE = 'default';
 
 const labels = z.record(z.string().max(317), z.string().max(63));
 const annotations = z.record(z.string().max(317), z.string().max(4_096));

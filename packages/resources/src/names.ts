@@ -1,4 +1,5 @@
-import { DEFAULT_NAMESPACE } from './metadata.ts';
+/** Here, beside no schema: a browser that needs a name loads no validation. */
+export const DEFAULT_NAMESPACE = 'default';
 
 interface Named {
   name: string;
