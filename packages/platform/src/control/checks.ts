@@ -169,8 +169,9 @@ function noLoop(document: ResourceInput, world: World): Mistake[] {
       const found = world.agent(agent.namespace ?? namespace, agent.name);
       return found ? visit(agent.namespace ?? namespace, found.spec) : false;
     });
+  const list = document.spec.type === 'BYO' ? 'byo' : 'declarative';
   return visit(namespaceOf(document), document.spec)
-    ? [{ path: 'spec.declarative.tools', message: 'leads back to this agent: take the loop out' }]
+    ? [{ path: `spec.${list}.tools`, message: 'leads back to this agent: take the loop out' }]
     : [];
 }
 

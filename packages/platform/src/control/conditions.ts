@@ -36,6 +36,11 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
       return;
     conditions = setCondition(conditions, { type, status, reason, message, observedGeneration }, at);
   };
+  /** For what cannot be said of it any more: somebody has changed what it depends on. */
+  const drop = (type: Condition['type']) => {
+    if (conditions.some((condition) => condition.type === type))
+      conditions = conditions.filter((condition) => condition.type !== type);
+  };
   const refused = resource.kind === 'TrustedIssuer' ? ports.issuerProblem?.(resource.metadata.uid) : undefined;
   const accepted = refused ?? acceptance(resource);
   set('Accepted', refused === undefined, accepted.reason, accepted.message);
@@ -65,6 +70,7 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
   if (resource.kind === 'RemoteMCPServer') {
     if (resource.spec.protocol === 'Stdio')
       set('Ready', false, 'NotSupported', 'stdio servers do not run in this version');
+    else drop('Ready');
     const delegation = delegationAt(ports, resource);
     if (delegation !== undefined)
       set(
@@ -75,8 +81,10 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
           ? 'the tokens of this server do not name the agent'
           : `tokens name the agent (${delegation})`,
       );
+    else drop('ActorNotBound');
     if (resource.spec.auth?.mode === 'Forward')
       set('ForwardRisk', true, 'TokenForwarded', "the user's own token is passed on to this server");
+    else drop('ForwardRisk');
   }
   return conditions;
 }

@@ -1,8 +1,7 @@
-import type { Decision, Principal } from '@onbehalf/access';
+import type { Principal } from '@onbehalf/access';
 import type { ApplyResult, Resource } from '@onbehalf/resources';
 import type { StoredResource } from '../store/index.ts';
 import { type Environment, writeEnvironment } from './environment.ts';
-import { decideRemoval } from './permit.ts';
 import type { Placed, WriteOptions } from './placed.ts';
 import type { ControlPorts, Writer } from './ports.ts';
 import { createReconciler } from './reconcile.ts';
@@ -13,8 +12,7 @@ import { removeResource, writeResources } from './write.ts';
 export interface Control {
   /** All of the documents with the writer's verbs, or none. @throws ControlError, StoreError */
   write(writer: Writer, placed: readonly Placed[], options: WriteOptions): Promise<ApplyResult>;
-  mayRemove(writer: Writer, resource: StoredResource): Decision;
-  /** @throws ControlError `managed_elsewhere`, StoreError */
+  /** @throws ControlError `managed_elsewhere`, `forbidden`, `not_found`, StoreError */
   remove(writer: Writer, resource: StoredResource, requestId: string): Promise<void>;
   /** A resource as the API shows it. */
   view(resource: StoredResource): Promise<Resource>;
@@ -33,7 +31,6 @@ export function createControl(ports: ControlPorts): Control {
   const reconciler = createReconciler(ports);
   return {
     write: (writer, placed, options) => writeResources(ports, writer, placed, options),
-    mayRemove: (writer, resource) => decideRemoval(ports, writer, resource),
     remove: (writer, resource, requestId) => removeResource(ports, writer, resource, requestId),
     view: (resource) => viewOf(ports, resource),
     noteSubjectToken: (issuer, found) => noteSubjectToken(ports, issuer, found),

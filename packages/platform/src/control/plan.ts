@@ -7,6 +7,10 @@ import { decideWrite, mayRead } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Deciding, Writer } from './ports.ts';
 
+/** Hidden and missing read the same. */
+export const notThere = ({ kind, metadata }: Pick<ResourceInput, 'kind' | 'metadata'>) =>
+  new ControlError('not_found', `there is no ${kind} ${metadata.name}, or you may not see it`);
+
 export function plan(
   ports: Deciding & Pick<ControlPorts, 'now' | 'embedded'>,
   writer: Writer,
@@ -33,8 +37,7 @@ export function plan(
   }
   if (before && options.expect === 'create')
     throw new ControlError('already_exists', `there is a ${input.kind} ${input.metadata.name} already`);
-  if (!before && options.expect === 'replace')
-    throw new ControlError('not_found', `there is no ${input.kind} ${input.metadata.name}, or you may not see it`);
+  if (!before && options.expect === 'replace') throw notThere(input);
   if (before && before.metadata.managedBy !== managedBy && before.metadata.managedBy !== 'api')
     throw new ControlError('managed_elsewhere', managedElsewhere(before));
   const wanted = input.metadata.resourceVersion;

@@ -7,6 +7,7 @@ import { inSlices } from './slices.ts';
 
 const SETTLE_MS = 20;
 const RETRY_MS = 1_000;
+const MAX_TIMEOUT_MS = 2_147_483_647;
 
 type Reconciling = ConditionPorts & Pick<ControlPorts, 'onError'>;
 
@@ -25,10 +26,13 @@ export function createReconciler(ports: Reconciling): {
   /** By the name of what they refer to, there or not. */
   const referrers = new Map<string, Set<string>>();
   const known = new Map<string, { key: string; refersTo: readonly string[]; generation: number }>();
+  /** When Grants end, in milliseconds since the epoch. */
+  const ends = new Map<string, number>();
   let dirty = new Set<string>();
   /** Changed, and not yet looked at for what refers to them. */
   let touched = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
+  let expiry: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   let closed = false;
 
@@ -39,6 +43,8 @@ export function createReconciler(ports: Reconciling): {
     const refersTo = referencesOf(resource).map((ref) => keyOf(ref.kind, ref.namespace ?? '', ref.name));
     known.set(uid, { key: keyOfNamed(resource), refersTo, generation });
     for (const key of refersTo) referrers.set(key, (referrers.get(key) ?? new Set()).add(uid));
+    if (resource.kind === 'Grant' && resource.spec.expiresAt !== undefined)
+      ends.set(uid, Date.parse(resource.spec.expiresAt));
   }
   function forget(uid: string): void {
     for (const key of known.get(uid)?.refersTo ?? []) {
@@ -47,6 +53,7 @@ export function createReconciler(ports: Reconciling): {
       if (left?.size === 0) referrers.delete(key);
     }
     known.delete(uid);
+    ends.delete(uid);
   }
 
   /** What may have to say something else, now that this one has changed. */
@@ -61,8 +68,24 @@ export function createReconciler(ports: Reconciling): {
       if (key !== undefined) for (const referrer of referrers.get(key) ?? []) dirty.add(referrer);
     // Who may use what depends on these: anybody's references may.
     const kind = resource?.kind ?? before?.key.split('/')[0];
-    if (moved && (kind === 'Grant' || kind === 'TrustedIssuer'))
-      for (const { metadata } of registry.all()) dirty.add(metadata.uid);
+    if (moved && (kind === 'Grant' || kind === 'TrustedIssuer')) touchAll();
+  }
+  function touchAll(): void {
+    for (const { metadata } of registry.all()) dirty.add(metadata.uid);
+  }
+
+  /** A Grant that ends takes from references what one that is deleted takes. */
+  function awaitEnd(): void {
+    clearTimeout(expiry);
+    const now = ports.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const at of ends.values()) if (at > now && at < next) next = at;
+    if (closed || next === Number.POSITIVE_INFINITY) return;
+    const ended = () => {
+      touchAll();
+      soon();
+    };
+    expiry = setTimeout(ended, Math.min(next - now + 1, MAX_TIMEOUT_MS)).unref();
   }
 
   async function once(): Promise<void> {
@@ -73,6 +96,7 @@ export function createReconciler(ports: Reconciling): {
       await breathe();
       touch(uid);
     }
+    awaitEnd();
     const due = dirty;
     dirty = new Set();
     try {
@@ -115,7 +139,8 @@ export function createReconciler(ports: Reconciling): {
       soon();
     }),
     ports.people.onChange(() => {
-      for (const { metadata } of registry.list('Grant')) dirty.add(metadata.uid);
+      // Their last writers may have lost, or got, what their references need.
+      touchAll();
       soon();
     }),
   ];
@@ -135,6 +160,7 @@ export function createReconciler(ports: Reconciling): {
     close() {
       closed = true;
       clearTimeout(timer);
+      clearTimeout(expiry);
       for (const stop of stops) stop();
     },
   };

@@ -12,11 +12,6 @@ interface Problem {
   message: string;
 }
 
-/**
- * Says at the TrustedIssuer whether what people get when they sign in there can be exchanged at the token ports of
- * the agents; where it cannot, which mapper or scope is missing. `found`: the token of a login that worked, or why one
- * was refused. Written only when it changes.
- */
 /** What decides whether a login's access token can be a subject at a token service. */
 export interface SubjectTokenFacts {
   /** `aud`; undefined of an opaque one, which only its issuer can read. */
@@ -25,6 +20,11 @@ export interface SubjectTokenFacts {
   lifetime: number;
 }
 
+/**
+ * Says at the TrustedIssuer whether what people get when they sign in there can be exchanged at the token services of
+ * the agents; where it cannot, which mapper or scope is missing. `found`: the token of a login that worked, or why one
+ * was refused. Written only when it changes.
+ */
 export async function noteSubjectToken(
   ports: Pick<ControlPorts, 'registry' | 'embedded' | 'now'>,
   name: string,
@@ -44,7 +44,7 @@ export async function noteSubjectToken(
       problems
         .map(({ message }) => message)
         .join('; ')
-        .slice(0, 1_000) || 'what people sign in with can be exchanged at the token ports in use',
+        .slice(0, 1_000) || 'what people sign in with can be exchanged at the token services in use',
     observedGeneration: issuer.metadata.generation,
   };
   const known = issuer.status.conditions?.find(({ type }) => type === next.type);
@@ -60,7 +60,7 @@ function problemsOf(
   { registry, embedded }: Pick<ControlPorts, 'registry' | 'embedded'>,
   token: SubjectTokenFacts,
 ): Problem[] {
-  const problems = portsInUse(registry).flatMap((service) => problemAt(service, token, embedded.issuer) ?? []);
+  const problems = servicesInUse(registry).flatMap((service) => problemAt(service, token, embedded.issuer) ?? []);
   if (token.lifetime < SHORTEST_LIFE)
     problems.push({
       reason: 'ShortLived',
@@ -69,15 +69,15 @@ function problemsOf(
   return problems;
 }
 
-/** Token ports at which some tool server exchanges. */
-function portsInUse(registry: Registry): TokenService[] {
+/** Token services at which some tool server exchanges. */
+function servicesInUse(registry: Registry): TokenService[] {
   const names = registry
     .list('RemoteMCPServer')
     .flatMap(({ spec }) => (spec.auth?.mode === 'Exchange' ? [tokenServiceNameOf(spec)] : []));
   return [...new Set(names)].flatMap((name) => registry.get('TokenService', undefined, name) ?? []);
 }
 
-/** Who must be in `aud` is known of these ports only; of others the first exchange says it. */
+/** Who must be in `aud` is known of these token services only; of others the first exchange says it. */
 function problemAt({ metadata, spec }: TokenService, token: SubjectTokenFacts, embedded: string): Problem | undefined {
   const own = spec.issuer === embedded;
   const readsAudience = own || spec.profile === 'keycloak' || spec.profile === 'entra-obo';

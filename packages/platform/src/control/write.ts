@@ -8,7 +8,7 @@ import { rebindingOf } from './grants.ts';
 import { firstOfEach, keyOf, plansByName } from './laid.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
-import { managedElsewhere, plan } from './plan.ts';
+import { managedElsewhere, notThere, plan } from './plan.ts';
 import type { ControlPorts, Writer } from './ports.ts';
 import { inSlices } from './slices.ts';
 
@@ -79,7 +79,7 @@ async function writeOnce(
         document: 0,
         line: 0,
         path: '',
-        message: `${before.kind} ${before.metadata.name} may not be deleted: ${decision.reason}`,
+        message: `not allowed: ${before.kind} ${before.metadata.name} may not be deleted: ${decision.reason}`,
       });
   }
   if (errors.length > 0) {
@@ -166,15 +166,21 @@ function leftOut(
   );
 }
 
+/** Asked of what is there at that moment: it may have become something else since it was read. */
 export async function removeResource(
   ports: ControlPorts,
   writer: Writer,
   resource: StoredResource,
   requestId: string,
 ): Promise<void> {
-  if (resource.metadata.managedBy !== 'api') throw new ControlError('managed_elsewhere', managedElsewhere(resource));
   await again(ports, TRIES, async () => {
+    const asked = ports.policy.table().revision;
     const current = ports.registry.byUid(resource.metadata.uid);
-    if (current) await commit(ports, writer, [], [current], { requestId }, ports.policy.table().revision);
+    if (!current) return;
+    if (current.metadata.managedBy !== 'api') throw new ControlError('managed_elsewhere', managedElsewhere(current));
+    const decision = decideRemoval(ports, writer, current);
+    if (decision.effect === 'hide') throw notThere(current);
+    if (decision.effect === 'deny') throw new ControlError('forbidden', decision.reason);
+    await commit(ports, writer, [], [current], { requestId }, asked);
   });
 }

@@ -226,8 +226,6 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
           return { question: { action: 'read', resource: { kind, uid: found.metadata.uid } }, found };
         },
         async handle({ caller, found, requestId, reply }) {
-          const decision = control.mayRemove(caller, found);
-          if (decision.effect !== 'allow') throw new HttpProblem('forbidden', decision.reason);
           await control.remove(caller, found, requestId);
           reply.code(204);
         },
