@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { cut } from '@onbehalf/resources';
 import { WebSocketServer } from 'ws';
@@ -59,7 +59,7 @@ export function attachWebSocket(ports: WebSocketPorts, server: Server, refusals:
           error,
           ports.limits.address(request),
         );
-        refuse(socket, request, problem);
+        refuse(socket, problem);
       })
       .finally(() => done());
   });
@@ -118,7 +118,7 @@ async function admit(
   return { agent, session, frames, after };
 }
 
-function refuse(socket: Duplex, _request: IncomingMessage, problem: HttpProblem): void {
+function refuse(socket: Duplex, problem: HttpProblem): void {
   const [status, title] = PROBLEMS[problem.code];
   const body = JSON.stringify(problemBody(problem));
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="onbehalf"\r\n' : '';

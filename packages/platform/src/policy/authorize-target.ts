@@ -1,7 +1,7 @@
 import { bindingsOf } from '@onbehalf/resources';
 import type { PrincipalName } from '../people/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
-import { resolveTools } from './bound-tools.ts';
+import { resolveServers } from './bound-tools.ts';
 import type { Policy } from './types.ts';
 
 /** What the embedded token service asks before it issues. */
@@ -15,27 +15,34 @@ interface TargetQuestion {
   chain: readonly { uid: string }[];
 }
 
-/** May this person run this agent and every agent above it, and is this server, or this agent, bound to it? */
+/**
+ * May this person run this agent and every agent above it, is each bound to the one above, and may the one that acts
+ * reach this server?
+ */
 export function authorizeTarget(
-  { registry, policy }: { registry: Registry; policy: Policy },
+  { registry, policy }: { registry: Registry; policy: Pick<Policy, 'decide' | 'principalOf' | 'writerMayUse'> },
   { subject, agent, server, chain }: TargetQuestion,
 ): boolean {
   const actors = [agent, ...chain].map(({ uid }) => registry.byUid(uid));
-  const mayRun = (uid: string) =>
-    subject === undefined ||
-    policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid }).effect === 'allow';
-  if (!actors.every((found) => found?.kind === 'Agent' && found.spec.enabled !== false && mayRun(found.metadata.uid)))
-    return false;
-  const [acting, above] = actors as [Stored<'Agent'>, Stored<'Agent'> | undefined];
-  if (server)
-    return resolveTools(acting, registry, policy.writerMayUse).some((tool) => tool.server?.metadata.uid === server.uid);
+  if (!actors.every((found) => found?.kind === 'Agent')) return false;
+  const [acting, ...above] = actors as [Stored<'Agent'>, ...Stored<'Agent'>[]];
+  const mayRun = ({ metadata, spec }: Stored<'Agent'>) =>
+    spec.enabled !== false &&
+    (subject === undefined ||
+      policy.decide(policy.principalOf(subject), 'run', { kind: 'Agent', uid: metadata.uid }).effect === 'allow');
   return (
-    above === undefined ||
-    bindingsOf(above.spec).some(
-      (binding) =>
-        binding.agent &&
-        registry.get('Agent', binding.agent.namespace ?? above.metadata.namespace, binding.agent.name)?.metadata.uid ===
-          agent.uid,
-    )
+    [acting, ...above].every(mayRun) &&
+    above.every((parent, at) => isBound(parent, at === 0 ? acting : above[at - 1], registry)) &&
+    (server === undefined ||
+      resolveServers(acting, registry, policy.writerMayUse).some(({ metadata }) => metadata.uid === server.uid))
   );
 }
+
+/** Whether a parent still has this agent as a tool. */
+const isBound = (parent: Stored<'Agent'>, child: Stored<'Agent'> | undefined, registry: Registry): boolean =>
+  bindingsOf(parent.spec).some(
+    (binding) =>
+      binding.agent !== undefined &&
+      registry.get('Agent', binding.agent.namespace ?? parent.metadata.namespace, binding.agent.name)?.metadata.uid ===
+        child?.metadata.uid,
+  );

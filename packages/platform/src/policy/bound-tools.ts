@@ -79,6 +79,13 @@ export function missingTools(agent: Agent, registry: Registry, mayUse: WriterMay
   });
 }
 
+/** The servers that the agent may reach by its bindings, whatever they offer at the moment. */
+export function resolveServers(agent: Agent, registry: Registry, mayUse: WriterMayUse): McpServer[] {
+  return resolveBindings(agent, registry, mayUse).flatMap(({ server, refused }) =>
+    server && refused === undefined && switchedOff(server) === undefined ? [server] : [],
+  );
+}
+
 function resolveBindings(agent: Agent, registry: Registry, mayUse: WriterMayUse) {
   const home = namespaceOrDefault(agent.metadata);
   const bindings = bindingsOf(agent.spec).flatMap((binding) => (binding.mcpServer ? [binding.mcpServer] : []));

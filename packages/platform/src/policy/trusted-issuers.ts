@@ -96,6 +96,9 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     const judged = [...found.keys(), ...problems.keys()].filter(
       (uid) => found.get(uid)?.message !== problems.get(uid)?.message,
     );
+    // Whoever was removed or written again while others were read is not trusted for what was read before.
+    for (const [uid, { version }] of next)
+      if (String(registry.byUid(uid)?.metadata.generation) !== version) next.delete(uid);
     problems = found;
     built = next;
     current = [...next.values()].map(({ config }) => config);
@@ -223,17 +226,26 @@ async function keysOf({ egress }: TrustedIssuersOptions, spec: TrustedIssuer['sp
     limits: { totalMs: 10_000, maxBytes: 262_144 },
   });
   if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
-  const document = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
+  const text = await response.text();
+  const { issuer, jwks_uri: uri } = metadataOf(text) ?? {};
   // OpenID Connect Discovery 1.0 section 4.3: the document must name exactly the issuer that was asked.
-  if (document.issuer !== spec.issuer)
-    throw new Error(`${url} names another issuer${named(document.issuer, spec.issuer)}`);
-  if (typeof document.jwks_uri !== 'string') throw new Error(`${url} names no keys: set jwksUri`);
-  return { kind: 'jwks', uri: document.jwks_uri };
+  if (typeof issuer !== 'string') throw new Error(`${url} is not the metadata of an issuer`);
+  if (issuer !== spec.issuer) throw new Error(`${url} names another issuer${named(issuer, spec.issuer)}`);
+  if (typeof uri !== 'string') throw new Error(`${url} names no keys: set jwksUri`);
+  return { kind: 'jwks', uri };
+}
+
+function metadataOf(text: string): { issuer?: unknown; jwks_uri?: unknown } | undefined {
+  try {
+    return (JSON.parse(text) ?? undefined) as { issuer?: unknown; jwks_uri?: unknown };
+  } catch {
+    return undefined;
+  }
 }
 
 /** A slash at the end is the difference that nobody sees. */
-function named(found: unknown, wanted: string): string {
-  if (typeof found !== 'string' || !/^https?:[\x21-\x7e]{1,300}$/.test(found)) return '';
+function named(found: string, wanted: string): string {
+  if (!/^https?:[\x21-\x7e]{1,300}$/.test(found)) return '';
   return found.replace(/\/$/, '') === wanted.replace(/\/$/, '')
     ? `: ${found}. Write spec.issuer like that, ${found.endsWith('/') ? 'with' : 'without'} the slash at its end`
     : `: ${found}`;

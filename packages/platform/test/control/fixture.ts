@@ -10,8 +10,8 @@ export const ISSUER = 'http://localhost:8484';
 export const OTHER = 'https://office.example';
 
 /** A real store, vault, audit and policy below control; alice, bob, an auditor and an administrator of this server. */
-export async function controlFixture(options: { issuerProblem?: (uid: string) => undefined } = {}) {
-  const base = await vaultFixture();
+export async function controlFixture(options: Parameters<typeof vaultFixture>[0] = {}) {
+  const base = await vaultFixture(options);
   const { store, vault, audit } = base;
   const clock = { ahead: 0 };
   const now = () => Date.now() + clock.ahead;
@@ -29,7 +29,7 @@ export async function controlFixture(options: { issuerProblem?: (uid: string) =>
   const policy = createPolicy({ registry, principals, issuer: ISSUER, now });
   const errors: unknown[] = [];
   const control = createControl({
-    ...{ store, vault, audit, registry, policy, now, ...options },
+    ...{ store, vault, audit, registry, policy, now },
     embedded: { issuer: ISSUER, doorAudiences: [`${ISSUER}/api`, `${ISSUER}/mcp`] },
     people: { knows: (iss, sub) => principals.lookup(iss, sub) !== undefined, onChange: principals.onChange },
     onError: (error) => errors.push(error),
@@ -48,7 +48,23 @@ export async function controlFixture(options: { issuerProblem?: (uid: string) =>
   }
 
   return {
-    ...{ store, vault, audit, registry, principals, users, policy, control, clock, now, errors, apply, person, writer },
+    ...{
+      folder: base.folder,
+      store,
+      vault,
+      audit,
+      registry,
+      principals,
+      users,
+      policy,
+      control,
+      clock,
+      now,
+      errors,
+      apply,
+      person,
+      writer,
+    },
     /** Why a write was refused: the code, and each mistake as `path: message`. */
     async refusal(who: string, yaml: string, more: WriteOptions = {}): Promise<[code: string, ...mistakes: string[]]> {
       try {

@@ -11,6 +11,7 @@ import { createLoginSessions } from '../../src/login/sessions.ts';
 import type { LoginSources } from '../../src/login/sources.ts';
 import { exchange } from '../issuer/exchange-fixture.ts';
 import { type IdentityFixture, identityFixture, ORDERS } from '../issuer/fixture.ts';
+import { consoleLogin } from './console-login.ts';
 import { locationOf, pairOf } from './steps.ts';
 
 function sessionsOf(f: IdentityFixture, sources: LoginSources) {
@@ -27,22 +28,6 @@ function sessionsOf(f: IdentityFixture, sources: LoginSources) {
 function onlySource(o: Parameters<typeof ownLogin>[0]) {
   const own = ownLogin(o);
   return { named: () => own, of: () => own, list: () => [own] };
-}
-
-/** The console's sign-in, from `/login` to the cookie. */
-async function consoleLogin(f: IdentityFixture, subject: string, browser = f.browser()) {
-  const { token } = await f.identity.loginLinks.create(subject);
-  await browser.post('/oidc/link', { token: token.reveal() });
-  const begun = await f.identity.sessions.begin('/ui/agents');
-  browser.keep(begun.setCookie);
-  const { url } = await browser.follow(begun.location);
-  const done = await f.identity.sessions.callback(
-    `${url.pathname}${url.search}`,
-    browser.cookieHeader('/login/callback'),
-  );
-  browser.keep(done.setCookie);
-  const value = browser.cookies.find(({ name }) => name === f.identity.sessions.cookieName)?.value ?? '';
-  return { browser, done, url, cookie: SecretValue.of(value) };
 }
 
 test('a console session: a cookie that holds nothing, tokens that stay here', async () => {
