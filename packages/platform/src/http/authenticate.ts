@@ -16,7 +16,9 @@ export interface AuthenticatePorts {
   limits: Pick<Limits, 'address'>;
   now: () => number;
   verifier: Pick<Verifier, 'verify'>;
-  login: Login;
+  login: Pick<Login, 'subjectOfBearer' | 'subjectOfLegacy'> & {
+    sessions: Pick<Login['sessions'], 'cookieName' | 'authenticate'>;
+  };
   tickets: Pick<Tickets, 'redeem'>;
   users: Pick<Users, 'noteSeen'>;
   policy: Policy;

@@ -10,7 +10,16 @@ export interface Readiness {
 }
 
 /** Ready means that a request that changes something would work now: the store is written to find out. */
-export function createReadiness({ store, now }: { store: Store; now: () => number }): Readiness {
+export function createReadiness({
+  store,
+  now,
+  elapsed = () => performance.now(),
+}: {
+  store: Store;
+  now: () => number;
+  /** Milliseconds, of a clock that does not jump. */
+  elapsed?: () => number;
+}): Readiness {
   let draining = false;
   let probe: { at: number; works: Promise<boolean> } | undefined;
 
@@ -29,7 +38,7 @@ export function createReadiness({ store, now }: { store: Store; now: () => numbe
   return {
     async problem() {
       if (draining) return 'shutting down';
-      const at = performance.now();
+      const at = elapsed();
       if (probe === undefined || at - probe.at > PROBE_MS) probe = { at, works: write() };
       return (await probe.works) ? undefined : 'the store cannot be written';
     },

@@ -1,3 +1,4 @@
+import type { Action, DecisionResource } from '@onbehalf/access';
 import { identityOf, type SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
@@ -161,6 +162,8 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
       return;
     }
     caller = { ...caller, principal, subject };
+    // The new token may say another role or other groups than the one that opened the socket.
+    if (!(await mayStay())) return leave();
     if (session && subject)
       ports.runtime.offer(
         { subject, authorize: authorizeFor(ports.policy, principal, ports.now) },
@@ -184,6 +187,15 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
     at(left, () => socket.close(CLOSE_EXPIRED, 'the token has expired'));
   }
 
+  async function mayStay(): Promise<boolean> {
+    const asks = (...question: [action: Action, resource: DecisionResource]) =>
+      stillAllowed(ports.presence, ports.policy, caller, ...question);
+    return (
+      (await asks('run', { kind: 'Agent', uid: request.agent.metadata.uid })) &&
+      (session === undefined || (await asks('session.read', { kind: 'Session', owner: session.owner })))
+    );
+  }
+
   function leave() {
     // Nothing more is told, whatever the other side makes of the close.
     following?.abort();
@@ -191,20 +203,7 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
   }
 
   const ping = setInterval(() => socket.ping(), PING_MS);
-  const stopWatching = watchAccess(
-    ports.policy,
-    async () =>
-      (await stillAllowed(ports.presence, ports.policy, caller, 'run', {
-        kind: 'Agent',
-        uid: request.agent.metadata.uid,
-      })) &&
-      (session === undefined ||
-        (await stillAllowed(ports.presence, ports.policy, caller, 'session.read', {
-          kind: 'Session',
-          owner: session.owner,
-        }))),
-    leave,
-  );
+  const stopWatching = watchAccess(ports.policy, mayStay, leave);
   socket.on('message', (data, binary) => {
     // Whoever was told to go may still send until the close is complete.
     if (socket.readyState !== socket.OPEN) return;

@@ -114,7 +114,11 @@ export const grant = (name: string, to: string, on: string, verbs: string, more 
 
 export const toPerson = (subject: string, issuer = ISSUER) => `{principal: {issuer: "${issuer}", subject: ${subject}}}`;
 
-/** Waits for what comes by itself. */
+/** Waits for what comes by itself; a test that waits in vain fails. */
 export async function until(ready: () => boolean): Promise<void> {
-  while (!ready()) await new Promise((resolve) => setTimeout(resolve, 5));
+  const deadline = performance.now() + 10_000;
+  while (!ready()) {
+    if (performance.now() > deadline) throw new Error('waited in vain');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
