@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ROOMS } from './coverage.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [command = 'start', ...args] = process.argv.slice(2);
@@ -149,7 +150,13 @@ switch (command) {
       paths.length === 0 ? 0 : run(node, [...SOURCE, '--test', ...parameters, ...paths], environment);
     if (selected.length > 0) process.exit(runner([], selected));
     // What a room promises runs in one process; what starts servers and browsers has processes of its own.
-    const unit = runner(['--test-isolation=none'], testFiles(...packages, 'tests/house'));
+    const measured = [
+      '--experimental-test-coverage',
+      ...Object.values(ROOMS).map((folder) => `--test-coverage-include=${folder}/**`),
+      '--test-reporter=./tools/coverage.mjs',
+      '--test-reporter-destination=stdout',
+    ];
+    const unit = runner(['--test-isolation=none', ...measured], testFiles(...packages, 'tests/house'));
     const whole = runner(['--test-concurrency=2'], testFiles('tests/e2e', 'tests/browser'));
     process.exit(unit || whole);
     break;
