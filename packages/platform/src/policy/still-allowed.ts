@@ -68,18 +68,33 @@ export async function stillAllowed(
   return policy.decide(policy.current(caller.principal), action, resource, context).effect === 'allow';
 }
 
-/** Asks again after each change, and calls `onLost` once it is no longer so. Returns what ends the watch. */
+/**
+ * Asks at once, for something may have changed since the admission, and again after each change; calls `onLost` once, when
+ * it is no longer so. Returns what ends the watch.
+ */
 export function watchAccess(
   policy: Pick<Policy, 'onChange'>,
   allowed: () => Promise<boolean>,
   onLost: () => void,
 ): () => void {
-  return policy.onChange(() => {
+  let over = false;
+  const lose = () => {
+    if (over) return;
+    over = true;
+    onLost();
+  };
+  const ask = () => {
     // Not before everybody has heard of the change.
     Promise.resolve()
       .then(allowed)
       .then((still) => {
-        if (!still) onLost();
-      }, onLost);
-  });
+        if (!still) lose();
+      }, lose);
+  };
+  const stop = policy.onChange(ask);
+  ask();
+  return () => {
+    over = true;
+    stop();
+  };
 }
