@@ -59,6 +59,8 @@ export interface RunningKeycloak {
   url: string;
   /** An access token of the administrator, for the Admin REST API under `url/admin/realms/NAME`. */
   adminToken(): Promise<string>;
+  /** Of the script, whose child Keycloak is. */
+  pid: number;
   stop(): Promise<void>;
 }
 
@@ -147,7 +149,7 @@ async function launch(
     const alive = await fetch(`${url}/realms/${realm}/.well-known/openid-configuration`)
       .then((response) => response.ok)
       .catch(() => false);
-    if (alive) return { url, adminToken, stop };
+    if (alive) return { url, adminToken, pid: child.pid ?? 0, stop };
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   await stop();
