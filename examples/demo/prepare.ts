@@ -20,10 +20,10 @@ const SOURCE = join(import.meta.dirname, '..', 'demo.yaml');
 const portOf = (url: string) => Number(new URL(url).port);
 
 /** The ports of the tool servers: those of the last start on this data directory, else those of examples/demo.yaml. */
-export function wantedPorts(dataDir: string): { orders: number; hr: number } {
+export function wantedPorts(dataDir: string): { orders: number; hr: number; port?: number } {
   const path = join(dataDir, 'demo.json');
   if (!existsSync(path)) return { orders: 9201, hr: 9202 };
-  return JSON.parse(readFileSync(path, 'utf8')) as { orders: number; hr: number };
+  return JSON.parse(readFileSync(path, 'utf8')) as { orders: number; hr: number; port?: number };
 }
 
 export interface Prepared {
@@ -37,7 +37,7 @@ export interface Prepared {
  * The demo's people and resources. A later start leaves everything as it was, whatever people made of it; but the tool
  * servers may be elsewhere by now, and the model another.
  */
-export async function prepare(socket: string, dataDir: string, servers: ToolServers): Promise<Prepared> {
+export async function prepare(socket: string, dataDir: string, port: number, servers: ToolServers): Promise<Prepared> {
   const begun = existsSync(join(dataDir, 'demo.json'));
   if (!begun) await makeUsers(socket);
   const usual = readFileSync(SOURCE, 'utf8');
@@ -60,7 +60,7 @@ export async function prepare(socket: string, dataDir: string, servers: ToolServ
     if (applied.status !== 200) throw new Error(`${file} was refused: ${JSON.stringify(applied.body)}`);
   }
   for (const name of ['orders', 'hr']) await discovered(socket, name);
-  const ports = { orders: portOf(servers.orders.url), hr: portOf(servers.hr.url) };
+  const ports = { port, orders: portOf(servers.orders.url), hr: portOf(servers.hr.url) };
   writeFileSync(join(dataDir, 'demo.json'), JSON.stringify(ports));
   const dry = { documents: shipped, file: 'examples/demo.yaml', dryRun: true };
   const compared = await adminCall<Partial<ApplyResult>>(socket, 'POST', '/apply', dry);

@@ -45,8 +45,10 @@ async function main(): Promise<number> {
     ? await mkdtemp(join(tmpdir(), 'onbehalf-demo-'))
     : resolve(process.env.ONBEHALF_DATA_DIR || join(import.meta.dirname, '..', '..', '.onbehalf'));
   if (temporary) cleanups.push(() => rm(dataDir, { recursive: true, force: true }));
-  const port =
-    values.port === undefined ? (temporary ? await freePort() : Number(process.env.PORT ?? 8484)) : Number(values.port);
+  const ports = temporary ? { orders: 0, hr: 0 } : wantedPorts(dataDir);
+  // A data directory remembers the port that it was made with: it is the issuer's name.
+  const wanted = values.port ?? process.env.PORT ?? ports.port ?? 8484;
+  const port = temporary && values.port === undefined ? await freePort() : Number(wanted);
   const issuer = `http://localhost:${port}`;
   say('Onbehalf: AI agents that act on behalf of your users, with each user’s authority and nothing more.');
   const withLitellm = !temporary && process.env.LITELLM_BASE_URL !== undefined;
@@ -62,7 +64,6 @@ async function main(): Promise<number> {
       `Found ${keys.join(', ')}: not used, because they cost money; refer to one in a ModelConfig with credentialRef: {env: NAME}.`,
     );
 
-  const ports = temporary ? { orders: 0, hr: 0 } : wantedPorts(dataDir);
   const orders = await startToolProcess('orders', issuer, ports.orders);
   cleanups.push(orders.stop);
   const hr = await startToolProcess('hr', issuer, ports.hr);
@@ -90,7 +91,7 @@ async function main(): Promise<number> {
   }
   const readyMs = Math.round(performance.now() - started);
   say(`Ready on ${server.url} after ${readyMs} ms`);
-  const { file, asShipped } = await prepare(server.adminSocket, dataDir, { orders, hr });
+  const { file, asShipped } = await prepare(server.adminSocket, dataDir, port, { orders, hr });
 
   const provider = await modelProvider(server.adminSocket);
   let checked: Awaited<ReturnType<typeof check>> | undefined;

@@ -38,7 +38,8 @@ export function createTranscript(io: Io, out: Output) {
         const result = isError
           ? style('red', `failed${code === undefined ? '' : ` (${code})`}: ${oneLine(output)}`)
           : 'ok';
-        dim(`    ${result}${ms === undefined ? '' : ` in ${Math.round(ms)} ms`}`);
+        const took = ms === undefined ? '' : isError ? ` (after ${Math.round(ms)} ms)` : ` in ${Math.round(ms)} ms`;
+        dim(`    ${result}${took}`);
         break;
       }
       case 'warning':

@@ -1,5 +1,22 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileWitness, type Witness } from './audit/index.ts';
+
+const remembered = (dataDir: string) => join(dataDir, 'witness-place');
+
+/** Leaves in the data directory where the witness is, for whoever judges the audit of the stopped server. */
+export function rememberWitness(dataDir: string, auditWitness: string | undefined): void {
+  writeFileSync(remembered(dataDir), `${auditWitness ?? ''}\n`, { mode: 0o600 });
+}
+
+/** Where the server had it the last time; undefined: in its usual place, or it never said. */
+export function witnessPlace(dataDir: string): string | undefined {
+  try {
+    return readFileSync(remembered(dataDir), 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** The audit's witness: as said, else a file of this user's for each installation. */
 export function witnessOf(

@@ -11,7 +11,7 @@ import { pino } from 'pino';
 import { tellAddress } from './address-file.ts';
 import { placeSocket } from './admin-socket.ts';
 import { chainHash, createAudit } from './audit/index.ts';
-import { witnessNote, witnessOf } from './audit-witness.ts';
+import { rememberWitness, witnessNote, witnessOf } from './audit-witness.ts';
 import type { Config } from './config.ts';
 import { createControl } from './control/index.ts';
 import { createEgress } from './egress/index.ts';
@@ -89,6 +89,7 @@ export async function startPlatform(config: Config): Promise<Platform> {
         `${config.keyFile} cannot be written, so it does not say what has begun with it: a lost database starts anew`,
       );
     const witness = witnessOf(config, installation);
+    rememberWitness(config.dataDir, config.auditWitness);
     const audit = await createAudit({
       store,
       signer: await vault.signer('audit'),

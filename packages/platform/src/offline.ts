@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Tampered, type Verified, verify } from './audit/index.ts';
-import { witnessOf } from './audit-witness.ts';
+import { witnessOf, witnessPlace } from './audit-witness.ts';
 import { whereStopped } from './config.ts';
 import { StartError } from './start-error.ts';
 import { openSqliteReader } from './store/index.ts';
@@ -25,7 +25,8 @@ export async function verifyOffline({ dataDir, env, witness }: OfflineOptions): 
   const store = openSqliteReader(database);
   try {
     const signer = await openVerifier(store, keyFile, 'audit');
-    const place = { auditWitness: witness === undefined ? auditWitness : path(witness), stateDir };
+    const said = witness === undefined ? (auditWitness ?? witnessPlace(dataDir)) : path(witness);
+    const place = { auditWitness: said, stateDir };
     return await verify(store, signer, witnessOf(place, installationOf(keyFile)));
   } finally {
     store.close();

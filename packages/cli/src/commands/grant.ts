@@ -3,8 +3,12 @@ import { API_VERSION, type GrantSpec, milliseconds, roles, verbs } from '@onbeha
 import { columnsOf, granteeText } from '../columns.ts';
 import { CliError } from '../error.ts';
 import { kindWord, nameOf, requireAddress, requireTarget } from '../resource-names.ts';
+import { settled } from '../settled.ts';
 import { examples, type Register, type Task } from '../task.ts';
-import { confirm } from '../terminal.ts';
+import { confirm, oneLine } from '../terminal.ts';
+
+/** How long a Grant is given to say whether it gives anything. */
+const SETTLE_MS = 3_000;
 
 interface AddOptions {
   issuer?: string;
@@ -99,6 +103,10 @@ async function add(task: Task, options: AddOptions, who: string, verbList: strin
     spec,
   });
   out.one(made, nameOf(made), () => `${nameOf(made)} created`);
+  const { uid, resourceVersion } = made.metadata;
+  const written = { kind: 'Grant', name, uid, resourceVersion, action: 'created' } as const;
+  for (const { resource, condition } of await settled(client, [written], SETTLE_MS, io.signal))
+    out.hint(oneLine(`${nameOf(resource)}: ${condition.reason}: ${condition.message}`));
 }
 
 function targetOf(on: string, { globals }: Task): { on: GrantSpec['on']; namespace: string | undefined } {
