@@ -26,6 +26,8 @@ export interface RoutesOptions {
 const PROGRAMS =
   /^\/(sts\/|jwks$|oidc\/backchannel-logout\/|login\/cli\/(token|revoke)$|\.well-known\/(openid-configuration|oauth-authorization-server)$)/;
 const AUTHORIZATION = '/oidc/auth';
+/** oidc-provider's own, to the letter: it would also answer to other cases and to a slash at the end. */
+const OPENID = /^\/oidc\/(auth(\/[\w-]{1,64})?|session\/end(\/confirm|\/success)?)$/;
 const OURS = /^\/(oidc\/|login\/(link|assets|sign-in|confirm)(\/|$))/;
 
 /** Everything that the issuer answers itself. False: the request is somebody else's, and untouched. */
@@ -57,7 +59,7 @@ export function createRoutes(o: RoutesOptions) {
       if (read) return show(request, response);
       if (write) return submit(request, response);
     }
-    if (path.startsWith('/oidc/') && path !== '/oidc/link') return openId(request, response);
+    if (OPENID.test(path)) return openId(request, response);
     return sendNotFound(response);
   }
 

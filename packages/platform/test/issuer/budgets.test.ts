@@ -160,6 +160,15 @@ test('sign-ins that nobody goes on with make no more rows than one address may b
   const refused = await begin('192.0.2.1');
   assert.ok(Number(refused.headers.get('retry-after')) >= 60);
   assert.match(await refused.text(), /Try again later/);
+  // What the library below would take for the same address is none.
+  const { pathname, search } = new URL(codeRequest(f.publicUrl).address, f.publicUrl);
+  for (const path of [
+    `${pathname}/`,
+    pathname.toUpperCase().replace('/OIDC', '/oidc'),
+    '/oidc/Auth',
+    '/oidc/Session/end',
+  ])
+    assert.equal((await f.browser().request(`${f.publicUrl}${path}${search}`)).status, 404, path);
   const rows = await f.store.read(f.store.builder.selectFrom('oidc_rows').selectAll().compile());
   assert.equal(rows.filter(({ model }) => model === 'Interaction').length, 5);
   assert.equal((await begin('192.0.2.2')).status, 303);
