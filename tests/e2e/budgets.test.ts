@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import WebSocket from 'ws';
-import { startWorld, type World } from './world.ts';
+import { grantRun, startWorld, type World } from './world.ts';
 
 const CONFIG = `
 trustedProxies: [127.0.0.1/32, "::1/128"]
@@ -53,6 +53,38 @@ describe('budgets: what one person uses up is theirs alone', () => {
     assert.deepEqual(statuses(tickets).sort(), [201, 201, 201, 201, 429, 429]);
     const trials = await repeat(3, () => world.as(bob, 'POST', '/mcp-servers/orders/actions/test-exchange'));
     assert.equal(statuses(trials).filter((status) => status === 429).length, 1);
+  });
+
+  test('turns that are started, whether over REST or over a socket', async () => {
+    const carol = await world.token('carol');
+    await grantRun(world, 'carol');
+    const { id } = (await world.as<{ id: string }>(carol, 'POST', '/agents/assistant/sessions', {})).body;
+    const messages = `/agents/assistant/sessions/${id}/messages`;
+    for (let n = 0; n < 3; n++)
+      assert.equal((await world.as(carol, 'POST', messages, { content: 'Hello' })).status, 200);
+    const stream = {
+      accept: 'text/event-stream',
+      authorization: `Bearer ${carol}`,
+      'content-type': 'application/json',
+    };
+    const body = JSON.stringify({ content: 'Hello' });
+    const fourth = await fetch(`${world.url}/api${messages}`, { method: 'POST', headers: stream, body });
+    assert.equal(fourth.status, 200);
+    await fourth.text();
+    const fifth = await world.as<{ detail: string }>(carol, 'POST', messages, { content: 'Hello' });
+    assert.equal(fifth.status, 429);
+    assert.match(fifth.body.detail, /4 turns started in a minute \(budget turnsStarted\)/);
+    const address = `${world.url.replace('http', 'ws')}/api/agents/assistant/react?protocol=2&session=${id}`;
+    const socket = new WebSocket(address, { headers: { authorization: `Bearer ${carol}` } });
+    const refused = new Promise<string>((resolve) =>
+      socket.on('message', (data) => {
+        const frame = JSON.parse(String(data)) as { type: string; code?: string };
+        if (frame.type === 'error') resolve(frame.code ?? '');
+      }),
+    );
+    socket.once('open', () => socket.send(JSON.stringify({ type: 'message', content: 'Hello' })));
+    assert.equal(await refused, 'rate_limited');
+    socket.close();
   });
 
   test('writes of resources, whichever address they come to, are refused before the body is read', async () => {
@@ -203,6 +235,40 @@ describe('budgets: what one person uses up is theirs alone', () => {
     }
   });
 
+  test('I8 a body of 100,000 keys is refused before anything parses it, at every address that takes one, and in a frame', async () => {
+    const keys = (count: number) => Array.from({ length: count }, (_, n) => `"k${n}":1`).join(',');
+    const bob = await world.token('bob');
+    for (const [method, path] of [
+      ['POST', '/agents/assistant/sessions'],
+      ['POST', '/tickets'],
+      ['POST', '/apply'],
+      ['PATCH', '/agents/assistant'],
+    ] as const) {
+      const { status, body } = await world.as<{ detail: string }>(bob, method, path, `{${keys(100_000)}}`);
+      assert.ok([400, 429].includes(status), `${method} ${path}: ${status}`);
+      if (status === 400) assert.match(body.detail, /more than 10000 values in one object or list/);
+    }
+    const lists = { documents: Array(9_000).fill(Array(30).fill(1)) };
+    const many = await world.admin<{ detail: string }>('POST', '/apply', lists);
+    assert.match(many.body.detail, /more than 250000 values/);
+    const escaped = await world.admin<{ detail: string }>('POST', '/apply', {
+      documents: `# ${'[{,"\\'.repeat(50_000)}`,
+    });
+    assert.doesNotMatch(escaped.body.detail, /nested|values/, 'what stands in a text is no value');
+    const address = `${world.url.replace('http', 'ws')}/api/agents/assistant/react?protocol=2`;
+    const carol = await world.token('carol');
+    const socket = new WebSocket(address, { headers: { authorization: `Bearer ${carol}` } });
+    const refused = new Promise<string>((resolve) =>
+      socket.on('message', (data) => {
+        const frame = JSON.parse(String(data)) as { type: string; message?: string };
+        if (frame.type === 'error') resolve(frame.message ?? '');
+      }),
+    );
+    socket.once('open', () => socket.send(`{"type":"stop",${keys(50_000)}}`));
+    assert.match(await refused, /more than 10000 values in one object or list/);
+    socket.close();
+  });
+
   test('documents in one apply', async () => {
     const documents = (count: number) =>
       Array.from({ length: count }, (_, n) => ({
@@ -212,6 +278,20 @@ describe('budgets: what one person uses up is theirs alone', () => {
     const { status, body } = await world.admin<{ detail: string }>('POST', '/apply', { documents: documents(51) });
     assert.equal(status, 429);
     assert.match(body.detail, /50 documents in one apply \(budget documents\)/);
+  });
+
+  test('a Secret has so many fields, and those of one apply count as its documents do', async () => {
+    const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`f${n}`, 'value']));
+    const secret = (name: string, count: number) => ({
+      ...{ apiVersion: 'onbehalf.dev/v1alpha1', kind: 'Secret', metadata: { name }, spec: { data: fields(count) } },
+    });
+    const apply = (...documents: object[]) => world.admin<{ detail: string }>('POST', '/apply', { documents });
+    assert.equal((await apply(secret('few', 20), secret('more', 20))).status, 200);
+    assert.equal((await apply(secret('few', 30), secret('more', 30))).status, 429);
+    assert.equal((await apply(secret('many', 65))).status, 422);
+    const set = (count: number) => world.admin('PUT', '/secrets/few/values', { data: fields(count) });
+    assert.equal((await set(64)).status, 200);
+    assert.equal((await set(65)).status, 400);
   });
 
   test('an apply of thousands of broken documents ends at its hundredth mistake', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { exchangeView, sessionEvent, turnStates, usage } from './events.ts';
-import { roles, verbs } from './identity-kinds.ts';
+import { roles, secretData, verbs } from './identity-kinds.ts';
 import { kindNames } from './kinds.ts';
 import { metadata, principalRef } from './metadata.ts';
 
@@ -333,4 +333,4 @@ export const exchangeTrial = z.strictObject({
 export type ExchangeTrial = z.infer<typeof exchangeTrial>;
 
 /** Secrets are written here and never read back. */
-export const setSecret = z.strictObject({ data: z.record(z.string(), z.string()) });
+export const setSecret = z.strictObject({ data: secretData });

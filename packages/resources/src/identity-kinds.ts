@@ -152,8 +152,17 @@ export const trustedIssuerSpec = z
   });
 export type TrustedIssuerSpec = z.infer<typeof trustedIssuerSpec>;
 
+const MOST_SECRET_FIELDS = 64;
+
+/** Each field is sealed and stored by itself, so there are only so many. */
+export const secretData = z
+  .record(z.string().regex(/^[A-Za-z0-9._-]{1,253}$/), z.string().min(1).max(65_536))
+  .refine((data) => Object.keys(data).length <= MOST_SECRET_FIELDS, {
+    message: `holds more than ${MOST_SECRET_FIELDS} fields: use several Secrets`,
+  });
+
 export const secretSpec = z.strictObject({
-  data: z.record(z.string().regex(/^[A-Za-z0-9._-]{1,253}$/), z.string().min(1).max(65_536)).exactOptional(),
+  data: secretData.exactOptional(),
   usableBy: z
     .array(z.enum(['Agent', 'RemoteMCPServer', 'ModelConfig', 'TokenService', 'TrustedIssuer']))
     .exactOptional(),

@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Audit } from '../audit/index.ts';
-import { type Limits, nestedTooDeep, personKey } from '../limits/index.ts';
+import { jsonTooLarge, type Limits, personKey } from '../limits/index.ts';
 import { LOCAL_ADMIN } from '../people/index.ts';
 import type { Caller } from './caller.ts';
 import { createNodeServer, type NodeServerPorts } from './node-server.ts';
@@ -28,6 +28,8 @@ declare module 'fastify' {
 
 const BODY_LIMIT = 1_310_720;
 const OPEN = new Set(['/healthz', '/readyz', '/api/healthcheck']);
+/** Without a body. */
+const SAFE = new Set(['GET', 'HEAD']);
 
 export interface AppPorts extends NodeServerPorts, WebSocketPorts {
   publicUrl: string;
@@ -71,25 +73,34 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
     },
   });
 
+  const routeOf = ({ routeOptions }: FastifyRequest) => (routeOptions.config as { route?: Route }).route;
+  async function admit(request: FastifyRequest): Promise<void> {
+    request.caller =
+      kind === 'local'
+        ? { principal: LOCAL_ADMIN, subject: undefined, address: 'local' }
+        : await ports.authenticator.caller(request.raw, false);
+    await authorize(ports, request, routeOf(request), kind);
+  }
+
   app.addHook('onClose', () => refusals.close());
   const headers = securityHeaders(ports.publicUrl, 'api');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(headers).header('x-request-id', request.id);
     if (OPEN.has(request.url.split('?')[0] ?? '')) return;
     try {
-      request.caller =
-        kind === 'local'
-          ? { principal: LOCAL_ADMIN, subject: undefined, address: 'local' }
-          : await ports.authenticator.caller(request.raw, false);
-      const definition = request.routeOptions.config as { route?: Route };
-      await authorize(ports, request, definition.route, kind);
-      const { budget } = definition.route ?? {};
-      if (budget !== undefined && kind !== 'local') ports.limits.take(budget, personKey(request.caller.principal));
+      await admit(request);
+      const { budget } = routeOf(request) ?? {};
+      if (budget !== undefined && kind !== 'local')
+        ports.limits.take(budget, personKey((request.caller as Caller).principal));
     } catch (error) {
       const problem = namingWhat(toProblem(error), request);
       refusals.note(request, problem, error, addressOf(request));
       return sendProblem(reply, problem);
     }
+  });
+  // A body may come long after its head: who was let in by that may have lost it meanwhile.
+  app.addHook('preHandler', async (request) => {
+    if (kind !== 'local' && !SAFE.has(request.method) && routeOf(request) !== undefined) await admit(request);
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = namingWhat(toProblem(error), request);
@@ -106,11 +117,9 @@ export async function createApp(ports: AppPorts, kind: 'tcp' | 'local'): Promise
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     if (body.length === 0) return done(null, undefined);
     if (!isUtf8(body)) return done(new HttpProblem('invalid_request', 'the body is not UTF-8'), undefined);
-    return parseJson(request, body.toString('utf8'), (error, value) =>
-      error === null && nestedTooDeep(value)
-        ? done(new HttpProblem('invalid_request', 'the body is nested deeper than 128 levels'), undefined)
-        : done(error, value),
-    );
+    const problem = jsonTooLarge(body);
+    if (problem !== undefined) return done(new HttpProblem('invalid_request', `the body ${problem}`), undefined);
+    return parseJson(request, body.toString('utf8'), done);
   });
 
   // A route without a question for the policy is a mistake that must not start.

@@ -3,7 +3,7 @@ import { identityOf, type SessionView } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
-import { type Limits, personKey } from '../limits/index.ts';
+import { jsonTooLarge, type Limits, personKey } from '../limits/index.ts';
 import { refOf } from '../people/index.ts';
 import { authorizeFor, type Presence, presentCaller, stillAllowed, watchAccess } from '../policy/index.ts';
 import type { Runtime } from '../runtime/index.ts';
@@ -207,7 +207,7 @@ export function serveSocket(ports: SocketPorts, socket: WebSocket, request: Sock
   socket.on('message', (data, binary) => {
     // Whoever was told to go may still send until the close is complete.
     if (socket.readyState !== socket.OPEN) return;
-    const frame = binary ? undefined : readFrame(data.toString());
+    const frame = binary ? undefined : readFrame(data as Buffer);
     if (frame === undefined || 'problem' in frame) {
       fail('unknown_frame', frame?.problem ?? 'frames are JSON text');
       return;
@@ -252,10 +252,12 @@ function encodersFor(frames: SocketRequest['frames']): Encoder[] {
   return [firstFrames(), secondFrames()];
 }
 
-function readFrame(text: string): ClientFrame | { problem: string } {
+function readFrame(text: Buffer): ClientFrame | { problem: string } {
+  const tooLarge = jsonTooLarge(text);
+  if (tooLarge !== undefined) return { problem: `the frame ${tooLarge}` };
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text.toString());
   } catch {
     return { problem: 'the frame is no JSON' };
   }

@@ -7,5 +7,5 @@ export type { Budget, Rate } from './budgets.ts';
 export { LimitError } from './error.ts';
 export { cookieOf, localPath, readBody } from './incoming.ts';
 export { addressKey, createLimits, type LimitSettings, type Limits, type LimitUsage, personKey } from './limits.ts';
-export { formTooLarge, headTooLarge, nestedTooDeep } from './request-bounds.ts';
+export { formTooLarge, headTooLarge, jsonTooLarge } from './request-bounds.ts';
 export { type Counted, Tally } from './tally.ts';

@@ -30,15 +30,54 @@ export function headTooLarge({
 
 /** Levels of a JSON body: a document within a list within a body. */
 const DEEPEST = 128;
+/** Of one object or list, and of all of a body together: parsers and validators take microseconds for each. */
+const MOST_MEMBERS = 10_000;
+const MOST_VALUES = 250_000;
 
-/** Whether a value is nested deeper than any of ours. What walks through it calls itself, and has no bound of its own. */
-export function nestedTooDeep(value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > DEEPEST) return true;
-    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/**
+ * What is wrong with the size of a JSON text before anything parses it. What walks through the value later calls itself
+ * and has no bound of its own.
+ */
+export function jsonTooLarge(text: Buffer): string | undefined {
+  /** Of each object or list that is open. */
+  const members: number[] = [0];
+  let values = 0;
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case QUOTE:
+        at = endOfString(text, at + 1);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        if (members.push(1) > DEEPEST + 1) return `is nested deeper than ${DEEPEST} levels`;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        members.pop();
+        break;
+      case 0x2c: {
+        // A comma.
+        const count = (members.pop() ?? 0) + 1;
+        members.push(count);
+        if (count > MOST_MEMBERS) return `holds more than ${MOST_MEMBERS} values in one object or list`;
+        if (++values > MOST_VALUES) return `holds more than ${MOST_VALUES} values`;
+      }
+    }
   }
-  return false;
+  return undefined;
+}
+
+/** Where a string ends that begins at `from`: at the first quote that nothing escapes. */
+function endOfString(text: Buffer, from: number): number {
+  for (let at = text.indexOf(QUOTE, from); at !== -1; at = text.indexOf(QUOTE, at + 1)) {
+    let escapes = 0;
+    while (text[at - 1 - escapes] === BACKSLASH && at - 1 - escapes >= from) escapes++;
+    if (escapes % 2 === 0) return at;
+  }
+  return text.length;
 }
 
 const MOST_FIELDS = 64;

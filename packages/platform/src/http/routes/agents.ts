@@ -24,10 +24,10 @@ export function agentRoutes(o: AgentPorts): readonly Route[] {
     summary: 'The models that the caller may use',
     responses: { 200: modelList },
     authorize: byRole('list'),
-    async handle({ caller, raw }) {
+    async handle({ caller, reply }) {
       if (!o.modelsEnabled) throw new HttpProblem('models_disabled', 'models are switched off on this server');
       const controller = new AbortController();
-      raw.raw.once('close', () => controller.abort());
+      reply.raw.once('close', () => controller.abort());
       const usable = registry
         .list('ModelConfig')
         .filter(

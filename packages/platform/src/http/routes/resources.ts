@@ -100,6 +100,13 @@ function documentOf(kind: Kind, body: unknown): Placed {
   return { input: checked.input, file: 'body', document: 1, line: 1, lineOf: () => 1 };
 }
 
+/** What is sealed by itself beside the documents. */
+const secretFields = (documents: readonly Placed[]): number =>
+  documents.reduce(
+    (sum, { input }) => sum + (input.kind === 'Secret' ? Object.keys(input.spec.data ?? {}).length : 0),
+    0,
+  );
+
 const PATCH_TRIES = 5;
 const MOST_ERRORS = 100;
 
@@ -266,7 +273,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     async handle({ caller, body, requestId }) {
       const file = body.file ?? 'documents';
       const { documents, errors } = await documentsOf(body.documents, file);
-      o.limits.check('documents', documents.length - 1);
+      o.limits.check('documents', documents.length + secretFields(documents) - 1);
       if (errors.length > 0)
         throw new HttpProblem(
           'invalid_documents',
@@ -349,13 +356,10 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     authorize: about('write', 'Secret'),
     async handle({ caller, body, found, requestId }) {
       const statements = [];
-      for (const [field, value] of Object.entries(body.data)) {
-        if (!/^[A-Za-z0-9._-]{1,253}$/.test(field) || value === '')
-          throw new HttpProblem('invalid_request', `data.${field}: must be a named, non-empty value`);
+      for (const [field, value] of Object.entries(body.data))
         statements.push(
           ...(await o.vault.seal({ kind: 'Secret', uid: found.metadata.uid, field }, SecretValue.of(value))),
         );
-      }
       await o.store.commit({
         statements,
         changes: [{ kind: 'Secret', key: found.metadata.uid, op: 'put' }],
@@ -389,8 +393,9 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     authorize: about('read', 'Grant'),
     async handle({ caller, found, requestId }) {
       const { apiVersion, kind, spec, metadata } = found;
-      const { name, namespace, labels, annotations } = metadata;
-      const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations } };
+      const { name, namespace, labels, annotations, resourceVersion } = metadata;
+      // Bound as it was read: a change that somebody made meanwhile is not undone.
+      const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations, resourceVersion } };
       await control.write(caller, [documentOf('Grant', JSON.parse(JSON.stringify(input)))], {
         rebind: true,
         requestId,

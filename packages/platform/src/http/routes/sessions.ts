@@ -202,6 +202,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
       path: `${PREFIX}/:session/messages`,
       summary:
         'Says something; JSON when the turn has ended or waits for the person, or its events as they come (Accept: text/event-stream)',
+      budget: 'turnsStarted',
       body: content,
       query: messageQuery,
       responses: { 200: turnResult },

@@ -53,7 +53,7 @@ export function trialRoutes(o: TrialPorts): readonly Route[] {
         }
         throw new HttpProblem('not_found', `no agent that you may run has tools of a server ${cut(params.name ?? '')}`);
       },
-      async handle({ caller, found, raw }) {
+      async handle({ caller, found, reply }) {
         const { agent, tool } = found;
         if (caller.principal.delegated) throw new HttpProblem('forbidden', 'a delegated caller does not try exchanges');
         if (!caller.subject)
@@ -64,7 +64,7 @@ export function trialRoutes(o: TrialPorts): readonly Route[] {
             tool.problem ?? 'this server does not use mode Exchange: there is nothing to exchange',
           );
         const controller = new AbortController();
-        raw.raw.once('close', () => controller.abort());
+        reply.raw.once('close', () => controller.abort());
         return o.tools.tryExchange({
           server: tool.server,
           target: tool.target,
