@@ -347,6 +347,24 @@ describe('people of another issuer', () => {
     );
   });
 
+  test('W5 in-band auth with a token that says less closes the socket with 4403, and nothing more is told', async () => {
+    await ok(grant('their-readers', `{group: {issuer: "${partner.issuer}", name: readers}}`));
+    const first = await partner.token('rhea', { groups: ['readers'] });
+    const address = `${world.url.replace('http', 'ws')}/api/agents/assistant/react?protocol=2`;
+    const socket = new WebSocket(address, { headers: { authorization: `Bearer ${first}` } });
+    const closed = new Promise<number>((resolve) => socket.once('close', resolve));
+    await new Promise((resolve) => socket.once('message', resolve));
+    const next = (groups: string[]) => partner.token('rhea', { groups });
+    socket.send(JSON.stringify({ type: 'auth', token: await next(['readers', 'staff']) }));
+    socket.send(JSON.stringify({ type: 'resume', after: 1_000 }));
+    const [answer] = await new Promise<[Buffer]>((resolve) =>
+      socket.once('message', (data) => resolve([data as Buffer])),
+    );
+    assert.equal((JSON.parse(String(answer)) as { code: string }).code, 'after_beyond_end', 'it is still open');
+    socket.send(JSON.stringify({ type: 'auth', token: await next(['staff']) }));
+    assert.equal(await closed, 4403);
+  });
+
   test('P4 a groups claim that is missing or overflowed: no allow rule matches, every deny rule does', async () => {
     await ok(
       `${grant('ursula', `{principal: {issuer: "${partner.issuer}", subject: ursula}}`)}---${grant('no-contractors', `{group: {issuer: "${partner.issuer}", name: contractors}}`, 'verbs: [read], tools: {deny: ["orders/*"]}')}`,

@@ -158,21 +158,23 @@ const EXCHANGED: ReadonlySet<string> = new Set(['Exchange', 'Workload']);
 function noLoop(document: ResourceInput, world: World): Mistake[] {
   if (document.kind !== 'Agent') return [];
   const self = `${namespaceOf(document)}/${document.metadata.name}`;
-  const seen = new Set<string>();
-  const visit = (namespace: string, spec: Stored<'Agent'>['spec']): boolean =>
-    bindingsOf(spec).some(({ agent }) => {
-      if (!agent) return false;
-      const next = `${agent.namespace ?? namespace}/${agent.name}`;
-      if (next === self) return true;
-      if (seen.has(next)) return false;
-      seen.add(next);
-      const found = world.agent(agent.namespace ?? namespace, agent.name);
-      return found ? visit(agent.namespace ?? namespace, found.spec) : false;
-    });
   const list = document.spec.type === 'BYO' ? 'byo' : 'declarative';
-  return visit(namespaceOf(document), document.spec)
-    ? [{ path: `spec.${list}.tools`, message: 'leads back to this agent: take the loop out' }]
-    : [];
+  const seen = new Set<string>();
+  // A list, not a call in a call: there may be thousands, one behind the other.
+  const open = [{ namespace: namespaceOf(document), spec: document.spec }];
+  for (let at = open.pop(); at !== undefined; at = open.pop())
+    for (const { agent } of bindingsOf(at.spec)) {
+      if (!agent) continue;
+      const namespace = agent.namespace ?? at.namespace;
+      const next = `${namespace}/${agent.name}`;
+      if (next === self)
+        return [{ path: `spec.${list}.tools`, message: 'leads back to this agent: take the loop out' }];
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const found = world.agent(namespace, agent.name);
+      if (found) open.push({ namespace, spec: found.spec });
+    }
+  return [];
 }
 
 /** First words of `sub` that say something else than the issuer of a person. */

@@ -45,7 +45,7 @@ export function createRoutes(o: RoutesOptions) {
     Object.assign(request.headers, o.forwarded);
     const read = request.method === 'GET' || request.method === 'HEAD';
     const write = request.method === 'POST';
-    const asset = assets[path.slice('/login/assets/'.length)];
+    const asset = assets.get(path.slice('/login/assets/'.length));
     if (path === '/login/link' && read) return sendPage(response, linkPage());
     if (path === '/login/link/describe' && write) return o.links.describe(request, response);
     if (path === '/oidc/link' && write) return o.links.use(request, response);
@@ -64,8 +64,11 @@ export function createRoutes(o: RoutesOptions) {
   }
 
   async function openId(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = pathOf(request.url ?? '');
     // Each that is begun makes rows.
-    if (pathOf(request.url ?? '') === AUTHORIZATION) o.limits.take('signIns', addressKey(o.limits.address(request)));
+    if (path === AUTHORIZATION) o.limits.take('signIns', addressKey(o.limits.address(request)));
+    // To go on takes a cookie and nothing else; the library stumbles over a query there.
+    if (path.startsWith(`${AUTHORIZATION}/`)) request.url = path;
     for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
     if (request.method !== 'POST') return o.provider().callback()(request, response);
     const wire = await boundedForm(request, response);

@@ -27,12 +27,21 @@ const twice = (form: Fields, name: string, value = form[name] ?? ''): [string, s
   [name, value],
 ];
 
+const unsigned = (...parts: object[]) =>
+  [...parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')), 'AA'].join('.');
+
 /** Each row spoils one thing of a right request: name, the rule that must refuse it, the error, the spoiling. */
 const REFUSALS: readonly (readonly [name: string, check: string, error: string, spoil: Spoil])[] = [
   ['no client authentication', 'one_authentication', 'invalid_client', (form) => without(form, 'client_assertion')],
   ['two ways at once', 'one_authentication', 'invalid_client', (form) => ({ ...form, client_secret: 'x' })],
   ['assertion type', 'client_assertion_type', 'invalid_client', (form) => ({ ...form, client_assertion_type: 'x' })],
   ['unknown client', 'client_known', 'invalid_client', (form) => ({ ...form, client_id: 'nobody' })],
+  [
+    'a subject token whose type is a name that every object has',
+    'subject_of_declared_type',
+    'invalid_request',
+    (form, f) => ({ ...form, subject_token: unsigned({ alg: 'ES256', typ: 'constructor' }, { iss: f.publicUrl }) }),
+  ],
   [
     'assertion signed by somebody else',
     'assertion_signature',

@@ -131,3 +131,14 @@ test('a person who is disabled while signed in is asked to sign in again', async
   const still = await browser.follow(codeRequest(f.publicUrl).address);
   assert.match(still.url.pathname, /^\/login\/sign-in\//);
 });
+
+test('what is no file of the pages, and no sign-in that was begun, is a clear refusal, whatever it is called', async () => {
+  await using f = await identityFixture();
+  for (const [path, status] of [
+    ['/login/assets/constructor', 404],
+    ['/login/assets/__proto__', 404],
+    ['/oidc/auth/abc', 400],
+    ['/oidc/auth/abc?client_id=cli', 400],
+  ] as const)
+    assert.equal((await f.browser().request(`${f.publicUrl}${path}`)).status, status, path);
+});

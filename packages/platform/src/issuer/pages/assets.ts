@@ -117,8 +117,8 @@ button.addEventListener('click', async () => {
 });
 `;
 
-export const assets: Readonly<Record<string, { type: string; body: string }>> = {
-  'login.css': { type: 'text/css; charset=utf-8', body: css },
-  'sign-in.js': { type: 'text/javascript; charset=utf-8', body: signIn },
-  'link.js': { type: 'text/javascript; charset=utf-8', body: link },
-};
+export const assets: ReadonlyMap<string, { type: string; body: string }> = new Map([
+  ['login.css', { type: 'text/css; charset=utf-8', body: css }],
+  ['sign-in.js', { type: 'text/javascript; charset=utf-8', body: signIn }],
+  ['link.js', { type: 'text/javascript; charset=utf-8', body: link }],
+]);

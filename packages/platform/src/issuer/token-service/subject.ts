@@ -54,11 +54,11 @@ const refused = (check: string, says = 'the subject token is not valid') =>
   new TokenError('invalid_request', check, says);
 
 /** Told apart by `typ`, and each accepted under the token types that it may be declared as. */
-const DECLARED: Readonly<Record<string, readonly string[]>> = {
-  'at+jwt': [ACCESS_TOKEN, JWT],
-  'subject+jwt': [JWT],
-  'delegation+jwt': [DELEGATION],
-};
+const DECLARED: ReadonlyMap<string, readonly string[]> = new Map([
+  ['at+jwt', [ACCESS_TOKEN, JWT]],
+  ['subject+jwt', [JWT]],
+  ['delegation+jwt', [DELEGATION]],
+]);
 
 /** @throws TokenError `invalid_request` */
 export async function validateSubject(
@@ -88,7 +88,7 @@ function peek(token: string): { typ: string; payload: JWTPayload } {
 }
 
 async function ownSubject(token: string, typ: string, declared: string, client: string, o: SubjectOptions) {
-  if (!DECLARED[typ]?.includes(declared)) throw refused('subject_of_declared_type', 'the token is of another type');
+  if (!DECLARED.get(typ)?.includes(declared)) throw refused('subject_of_declared_type', 'the token is of another type');
   if (typ === 'at+jwt') return loginSubject(token, o);
   const payload = await o.keys.verify(SecretValue.of(token), typ).catch(() => {
     throw refused('subject_signature');
