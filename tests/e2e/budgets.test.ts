@@ -28,13 +28,19 @@ describe('budgets: what one person uses up is theirs alone', () => {
 
   test('conversations in a minute: 429 with Retry-After and the budget; another person is not held up, and /api/me says it', async () => {
     const made = await repeat(8, () =>
-      world.as<{ code: string; detail: string }>(alice, 'POST', '/agents/assistant/sessions', {}),
+      world.as<{ id: string; code: string; detail: string }>(alice, 'POST', '/agents/assistant/sessions', {}),
     );
     assert.deepEqual(statuses(made).sort(), [201, 201, 201, 201, 201, 429, 429, 429]);
     const refused = made.find(({ status }) => status === 429);
     assert.equal(refused?.body.code, 'rate_limited');
     assert.match(refused?.body.detail ?? '', /5 conversations begun in a minute \(budget sessionsMade\)/);
     assert.match(refused?.headers.get('retry-after') ?? '', /^\d+$/);
+    const { id } = made.find(({ status }) => status === 201)?.body ?? {};
+    assert.equal(
+      (await world.as(alice, 'POST', `/agents/assistant/sessions/${id}/clear`)).status,
+      429,
+      'anew is begun',
+    );
     assert.equal((await world.as(bob, 'POST', '/agents/assistant/sessions', {})).status, 201);
     type Me = { limits: { budget: string; limit: number; used?: number }[] };
     const me = await world.as<Me>(alice, 'GET', '/me');

@@ -43,6 +43,27 @@ describe('a Grant says whether it gives anything', () => {
     }
   }
 
+  test('a Grant on an agent of another namespace is resolved, and who may not see what was made again there is not told its uid', async () => {
+    const there = agent('vault').replace('{name: vault}', '{name: vault, namespace: north}');
+    const file = grant('vaults', '{role: REGULAR}', 'kind: Agent, namespace: north, name: vault').replace(
+      '{name: vaults}',
+      '{name: vaults, namespace: south}',
+    );
+    const south = grant('south', `{principal: {issuer: ${world.url}, subject: bob}}`, 'namespace: south');
+    assert.equal((await apply(`${there}---\n${file}---\n${south.replace('[run]', '[admin]')}`)).status, 200);
+    await condition('south.vaults', 'Ready', 'Ready');
+    await condition('south.vaults', 'ResolvedRefs', 'Resolved');
+    assert.equal((await world.as(root, 'DELETE', '/agents/north.vault')).status, 204);
+    assert.equal((await apply(there)).status, 200);
+    await condition('south.vaults', 'Ready', 'AgentReplaced');
+    const bob = await world.token('bob');
+    const { status, body } = await world.as<Applied>(bob, 'POST', '/apply', { documents: file });
+    assert.deepEqual([status, body.results[0]?.action, body.results[0]?.rebind], [200, 'unchanged', undefined]);
+    assert.equal((await world.as(bob, 'POST', '/apply', { documents: file, rebind: true })).status, 403);
+    assert.equal((await world.as(bob, 'POST', '/grants/south.vaults/actions/confirm')).status, 403);
+    assert.notEqual((await apply(file)).body.results[0]?.rebind?.to, undefined);
+  });
+
   test('P5 an agent that was made again under its name does not have what the old one had, however often the file is applied', async () => {
     const file = `${agent('clerk')}---\n${grant('clerks', `{principal: {issuer: ${world.url}, subject: alice}}`)}`;
     assert.equal((await apply(file)).status, 200);

@@ -37,7 +37,8 @@ export function referencesOf(document: AnyResource): ResourceReference[] {
       namespace,
       name: ref.name,
       verb,
-      crossesNamespace: namespace !== undefined && namespace !== home,
+      // A Grant uses nothing of its target: it takes `admin` on it, wherever that is.
+      crossesNamespace: document.kind !== 'Grant' && namespace !== undefined && namespace !== home,
     });
   };
   if (document.kind === 'Agent') {
@@ -89,7 +90,7 @@ export function admission(
   target: StoredResource,
   from: { labels?: Record<string, string> },
 ): string | undefined {
-  if (!ref.crossesNamespace || ref.kind === 'Grant') return undefined;
+  if (!ref.crossesNamespace) return undefined;
   if (ref.kind === 'Secret') return 'a Secret is used in its own namespace only';
   const consumers = 'consumers' in target.spec ? target.spec.consumers : undefined;
   if (consumers?.from === 'All') return undefined;

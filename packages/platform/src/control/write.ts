@@ -99,10 +99,12 @@ async function writeOnce(
     results: [
       ...done.map((planned) => {
         const rebind = rebindingOf(planned, ports.registry, byName);
+        const successor = rebind && ports.registry.byUid(rebind.to);
+        const told = successor === undefined || mayRead(ports, writer, successor);
         return {
           ...resultOf(planned.action, planned.resource),
           ...unresolvedOf(ports, planned.resource),
-          ...(rebind && { rebind }),
+          ...(rebind && told && { rebind }),
         };
       }),
       ...pruned.map((resource) => resultOf('deleted', resource)),

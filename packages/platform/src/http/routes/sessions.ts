@@ -283,6 +283,7 @@ export function sessionRoutes(o: SessionPorts): readonly Route[] {
       method: 'POST',
       path: `${PREFIX}/:session/clear`,
       summary: 'Begins the conversation anew; the log stays',
+      budget: 'sessionsMade',
       responses: { 200: sessionView },
       authorize: sessionFor('session.update'),
       async handle({ found }) {
