@@ -380,6 +380,31 @@ spec: {to: {principal: {issuer: "${world.url}", subject: alice}}, on: {kind: Age
     assert.match(String(answer.body.detail), /"apiVersion": "onbehalf\.dev\/v1alpha1", "kind": "Agent"/);
   });
 
+  test('two people who patch two fields at once both have their way, and what names a version is compared', async () => {
+    const made = `apiVersion: onbehalf.dev/v1alpha1
+kind: Agent
+metadata: {name: patched}
+spec: {type: Declarative, description: d, declarative: {systemMessage: s, modelConfigRef: {name: default}}}
+`;
+    assert.equal((await world.apply(made)).status, 200);
+    type View = { metadata: { resourceVersion: string }; spec: { description: string; declarative: object } };
+    for (let n = 0; n < 10; n++) {
+      const both = await Promise.all([
+        world.as(root, 'PATCH', '/agents/patched', { spec: { description: `d${n}` } }),
+        world.admin('PATCH', '/agents/patched', { spec: { declarative: { systemMessage: `s${n}` } } }),
+      ]);
+      assert.deepEqual(
+        both.map(({ status }) => status),
+        [200, 200],
+      );
+      const { spec } = (await world.as<View>(root, 'GET', '/agents/patched')).body;
+      assert.equal(spec.description, `d${n}`);
+      assert.deepEqual(spec.declarative, { systemMessage: `s${n}`, modelConfigRef: { name: 'default' } });
+    }
+    const old = { metadata: { resourceVersion: '1' }, spec: { description: 'late' } };
+    assert.equal((await world.as(root, 'PATCH', '/agents/patched', old)).status, 409);
+  });
+
   test('apply at once from three sides: what names no version is laid over what is there, and none is a conflict', async () => {
     const yaml = (text: string) => `
 apiVersion: onbehalf.dev/v1alpha1

@@ -25,7 +25,7 @@ import { type Control, ControlError, inSlices, type Placed } from '../../control
 import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
-import type { Registry, Store, StoredResource } from '../../store/index.ts';
+import { type Registry, type Store, type StoredResource, StoreError } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import type { Vault } from '../../vault/index.ts';
 import type { Caller } from '../caller.ts';
@@ -107,7 +107,7 @@ const secretFields = (documents: readonly Placed[]): number =>
     0,
   );
 
-const PATCH_TRIES = 5;
+const TRIES = 5;
 const MOST_ERRORS = 100;
 
 /** The document that a merge patch makes of a resource. */
@@ -211,15 +211,10 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         async handle({ caller, body, found, requestId }) {
           const named = (body as { metadata?: { resourceVersion?: unknown } } | null)?.metadata?.resourceVersion;
           // A patch that names no version is laid over what is there, also when that has just been written.
-          for (let left = named === undefined ? PATCH_TRIES : 1; ; left--) {
-            try {
-              return await replace(caller, kind, found, patched(kind, current(found), body), requestId);
-            } catch (error) {
-              const stale = error instanceof ControlError && error.code === 'stale_resource_version';
-              if (!stale || left <= 1) throw error;
-              await registry.settled(o.store.revision());
-            }
-          }
+          return anew(
+            () => replace(caller, kind, found, patched(kind, current(found), body), requestId),
+            named === undefined ? TRIES : 1,
+          );
         },
       }),
       route<undefined, Record<string, never>, StoredResource>({
@@ -238,6 +233,21 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         },
       }),
     ];
+  }
+
+  /** Once more over what somebody else has written meanwhile: before it was looked at, or before it was committed. */
+  async function anew<T>(work: () => Promise<T>, tries = TRIES): Promise<T> {
+    for (let left = tries; ; left--) {
+      try {
+        return await work();
+      } catch (error) {
+        const stale =
+          (error instanceof ControlError && error.code === 'stale_resource_version') ||
+          (error instanceof StoreError && error.code === 'precondition_failed');
+        if (!stale || left <= 1) throw error;
+        await registry.settled(o.store.revision());
+      }
+    }
   }
 
   async function replace(
@@ -392,13 +402,13 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     responses: { 200: resourceView },
     authorize: about('read', 'Grant'),
     async handle({ caller, found, requestId }) {
-      const { apiVersion, kind, spec, metadata } = found;
-      const { name, namespace, labels, annotations, resourceVersion } = metadata;
-      // Bound as it was read: a change that somebody made meanwhile is not undone.
-      const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations, resourceVersion } };
-      await control.write(caller, [documentOf('Grant', JSON.parse(JSON.stringify(input)))], {
-        rebind: true,
-        requestId,
+      await anew(async () => {
+        const { apiVersion, kind, spec, metadata } = current(found);
+        const { name, namespace, labels, annotations, resourceVersion } = metadata;
+        // Bound as it was read: a change that somebody made meanwhile is not undone.
+        const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations, resourceVersion } };
+        const placed = documentOf('Grant', JSON.parse(JSON.stringify(input)));
+        await control.write(caller, [placed], { rebind: true, requestId });
       });
       return control.view(current(found));
     },
