@@ -113,7 +113,11 @@ const MOST_ERRORS = 100;
 /** The document that a merge patch makes of a resource. */
 function patched(kind: Kind, { apiVersion, spec, metadata: all }: StoredResource, patch: unknown): unknown {
   const { uid, generation, owner, managedBy, source, createdAt, updatedAt, ...metadata } = all;
-  return mergePatch({ apiVersion, kind, metadata, spec }, patch);
+  const document = mergePatch({ apiVersion, kind, metadata, spec }, patch);
+  // A version that is taken away is none that the patch names: it is still laid over what was looked at.
+  const kept = (document as { metadata?: { resourceVersion?: unknown } | null } | null)?.metadata;
+  if (typeof kept === 'object' && kept !== null) kept.resourceVersion ??= all.resourceVersion;
+  return document;
 }
 
 /** RFC 7396 section 2. */
@@ -213,7 +217,7 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
           // A patch that names no version is laid over what is there, also when that has just been written.
           return anew(
             () => replace(caller, kind, found, patched(kind, current(found), body), requestId),
-            named === undefined ? TRIES : 1,
+            named === undefined || named === null ? TRIES : 1,
           );
         },
       }),
