@@ -45,8 +45,7 @@ describe('hostile text, and what the browser is allowed to do', { skip: withoutC
         })),
     });
     await world.admin('POST', '/principals', { subject: 'eve', role: 'REGULAR', name: NAME });
-    const applied = await world.apply(hostileResources(world.url, evil.url));
-    assert.equal(applied.status, 200, JSON.stringify(applied.body));
+    await world.applied(hostileResources(world.url, evil.url));
     await world.admin('POST', '/mcp-servers/evil/actions/test');
     browser = await launch(world);
     eve = await visit(browser);

@@ -229,7 +229,7 @@ describe('sign-in at Keycloak in a browser', { skip: withoutChromium || withoutK
   });
 
   test('the command line signs in at Keycloak through the server, runs the doctor, and signs out', async () => {
-    await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Grant
 metadata: {name: alice-reads}

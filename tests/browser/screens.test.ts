@@ -137,8 +137,7 @@ describe('each screen, in light and dark, wide and narrow', { skip: withoutChrom
   });
 
   test('a token that was refused shows why, and who must act', async () => {
-    const applied = await world.apply(behindBrokenTokenService(world));
-    assert.equal(applied.status, 200, JSON.stringify(applied.body));
+    await world.applied(behindBrokenTokenService(world));
     await world.admin('PUT', '/secrets/broken/values', { data: { secret: 'not a real one' } });
     await world.admin('POST', '/mcp-servers/payroll/actions/test');
     const { page } = alice;

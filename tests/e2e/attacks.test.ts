@@ -17,10 +17,6 @@ describe('attacks on what is written and who may', () => {
   let bob: string;
   let carol: string;
   const person = (subject: string) => `{principal: {issuer: "${world.url}", subject: ${subject}}}`;
-  const ok = async (yaml: string) => {
-    const { status, body } = await world.apply(yaml);
-    assert.equal(status, 200, JSON.stringify(body));
-  };
   const apply = (token: string, documents: string, more = {}) =>
     world.as<{ detail: string; errors?: { path: string; message: string }[] }>(token, 'POST', '/apply', {
       documents,
@@ -29,7 +25,7 @@ describe('attacks on what is written and who may', () => {
   before(async () => {
     world = await startWorld();
     [alice, bob, carol] = await Promise.all([world.token('alice'), world.token('bob'), world.token('carol')]);
-    await ok(
+    await world.applied(
       all(
         grant('alice-team', person('alice'), '{namespace: team}', 'verbs: [write, use, run]', 'team'),
         agent('secret-plan'),
@@ -41,7 +37,7 @@ describe('attacks on what is written and who may', () => {
   after(() => world[Symbol.asyncDispose]());
 
   test("a Grant cannot be moved: not away from somebody else's agent, and not so that it keeps its first target", async () => {
-    await ok(
+    await world.applied(
       all(
         agent('bobs'),
         agent('alices'),
@@ -55,8 +51,8 @@ describe('attacks on what is written and who may', () => {
     assert.equal((await world.as(alice, 'DELETE', '/grants/bob-admin')).status, 403);
     const own = grant('movable', person('alice'), '{kind: Agent, name: alices}', 'verbs: [admin]');
     assert.equal((await apply(alice, own)).status, 200);
-    await ok(grant('movable', person('alice'), '{kind: Agent, name: bobs}', 'verbs: [read]'));
-    await ok(grant('movable', person('alice'), '{kind: Agent, name: alices}', 'verbs: [admin]'));
+    await world.applied(grant('movable', person('alice'), '{kind: Agent, name: bobs}', 'verbs: [read]'));
+    await world.applied(grant('movable', person('alice'), '{kind: Agent, name: alices}', 'verbs: [admin]'));
     assert.equal(
       (await world.as(alice, 'PATCH', '/agents/bobs', { spec: { description: 'x' } })).status,
       403,
@@ -68,7 +64,9 @@ describe('attacks on what is written and who may', () => {
   });
 
   test('what an administrator must write, only an administrator deletes', async () => {
-    await ok(grant('alice-writes-orders', person('alice'), '{kind: RemoteMCPServer, name: orders}', 'verbs: [write]'));
+    await world.applied(
+      grant('alice-writes-orders', person('alice'), '{kind: RemoteMCPServer, name: orders}', 'verbs: [write]'),
+    );
     assert.equal((await world.as(alice, 'DELETE', '/mcp-servers/orders')).status, 403);
     assert.equal(
       (await world.as(alice, 'PATCH', '/mcp-servers/orders', { spec: { url: 'https://evil.example' } })).status,
@@ -158,7 +156,7 @@ describe('attacks on what is written and who may', () => {
   });
 
   test('a reference is no way to learn of what one may not see: not at the write, not in conditions, not in explain', async () => {
-    await ok(
+    await world.applied(
       `${HEAD}\nkind: RemoteMCPServer\nmetadata: {name: payroll}\nspec: {url: "${world.orders.url}", consumers: {from: All}, auth: {mode: Exchange, tokenServiceRef: {name: onbehalf}, resource: ["https://payroll.example/internal"], scopes: [payroll.secret]}}\n`,
     );
     await world.admin('POST', '/mcp-servers/payroll/actions/test');
@@ -198,7 +196,7 @@ describe('attacks on what is written and who may', () => {
       'team',
     );
     assert.equal((await apply(alice, early)).status, 200);
-    await ok(
+    await world.applied(
       all(
         `${HEAD}\nkind: RemoteMCPServer\nmetadata: {name: late}\nspec: {url: "${world.orders.url}", consumers: {from: All}, auth: {mode: Exchange, tokenServiceRef: {name: onbehalf}, resourceFrom: ServerURL, scopes: [orders.read]}}\n`,
         grant('bob-early', person('bob'), '{kind: Agent, name: early, namespace: team}', 'verbs: [run]', 'team'),
@@ -216,11 +214,11 @@ describe('attacks on what is written and who may', () => {
     };
     const refused = await turn();
     assert.equal(refused.body.state, 'failed', "a model that the agent's writer may not use");
-    await ok(grant('alice-model', person('alice'), '{kind: ModelConfig, name: open}', 'verbs: [use]'));
+    await world.applied(grant('alice-model', person('alice'), '{kind: ModelConfig, name: open}', 'verbs: [use]'));
     const withModel = await turn();
     assert.equal(withModel.body.state, 'completed', JSON.stringify(withModel.body));
     assert.deepEqual(withModel.body.toolCalls, [], "a server that the agent's writer may not use");
-    await ok(grant('alice-late', person('alice'), '{kind: RemoteMCPServer, name: late}', 'verbs: [use]'));
+    await world.applied(grant('alice-late', person('alice'), '{kind: RemoteMCPServer, name: late}', 'verbs: [use]'));
     assert.equal((await turn()).body.toolCalls.length, 1);
     await world.admin('DELETE', '/grants/alice-late');
     assert.deepEqual((await turn()).body.toolCalls, [], 'the right to use it has gone');
@@ -254,7 +252,7 @@ describe('attacks on what is written and who may', () => {
     const { port } = evil.address() as { port: number };
     const baseUrl = `http://127.0.0.1:${port}/v1`;
     try {
-      await ok(
+      await world.applied(
         all(
           `${HEAD}\nkind: ModelConfig\nmetadata: {name: paid}\nspec: {provider: OpenAICompatible, model: m, openAICompatible: {baseUrl: "https://provider.example/v1"}, credentialRef: {name: provider, key: key}}\n`,
           agent('paying', 'modelConfigRef: {name: paid}'),
@@ -270,7 +268,9 @@ describe('attacks on what is written and who may', () => {
       });
       assert.equal(turn.body.state, 'failed');
       await world.as(alice, 'GET', '/agents/models');
-      await ok(`${HEAD}\nkind: Secret\nmetadata: {name: provider}\nspec: {hosts: ["https://provider.example"]}\n`);
+      await world.applied(
+        `${HEAD}\nkind: Secret\nmetadata: {name: provider}\nspec: {hosts: ["https://provider.example"]}\n`,
+      );
       await world.admin('PATCH', '/model-configs/paid', { metadata: { labels: { touched: 'yes' } } });
       await world.as(alice, 'POST', `/agents/paying/sessions/${session.id}/messages`, { content: 'hi' });
       assert.deepEqual(requests, [], 'the secret, or at least a request, went to another origin');
@@ -302,7 +302,7 @@ describe('attacks on what is written and who may', () => {
   });
 
   test('tools of a grant: deny wins, a list admits only what is on it, an end is an end', async () => {
-    await ok(
+    await world.applied(
       all(
         grant(
           'carol-some',
@@ -316,7 +316,7 @@ describe('attacks on what is written and who may', () => {
     const { body } = await say(world, carol, 'list my orders');
     assert.notEqual(body.toolCalls[0]?.isError, false, JSON.stringify(body.toolCalls));
     assert.equal((await say(world, carol, 'what is my vacation balance')).body.toolCalls[0]?.isError, false);
-    await ok(
+    await world.applied(
       all(
         grant(
           'carol-not',
@@ -330,7 +330,7 @@ describe('attacks on what is written and who may', () => {
     assert.equal(world.seen.orders.length, orders);
     const soon = new Date(Date.now() + 700).toISOString();
     await world.admin('DELETE', '/grants/carol-not');
-    await ok(
+    await world.applied(
       all(grant('carol-some', person('carol'), '{kind: Agent, name: assistant}', `verbs: [run], expiresAt: "${soon}"`)),
     );
     const socket = new WebSocket(

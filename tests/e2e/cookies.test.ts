@@ -233,7 +233,7 @@ describe('browsers, their cookies, and the end of a login', () => {
 
   test('X13 W9 a person who is disabled: sockets, streams and tickets within a second', async () => {
     await world.admin('POST', '/principals', { subject: 'dan', role: 'REGULAR' });
-    await world.apply(
+    await world.applied(
       `apiVersion: onbehalf.dev/v1alpha1\nkind: Grant\nmetadata: {name: dan}\nspec: {to: {principal: {issuer: "${world.url}", subject: dan}}, on: {kind: Agent, name: assistant}, verbs: [run]}\n`,
     );
     const token = await world.token('dan');

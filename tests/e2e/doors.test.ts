@@ -202,7 +202,7 @@ describe('the doors', () => {
   });
 
   test('W3 a ticket is good once, and for one agent', async () => {
-    await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Agent
 metadata: {name: other}

@@ -29,7 +29,7 @@ describe('what happened is found, whatever it is looked for by', () => {
     world = await startWorld();
     audrey = await world.token('audrey');
     // A second orders server of another namespace, which records fields, and an agent of its own there.
-    const applied = await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: RemoteMCPServer
 metadata: {name: orders, namespace: team}
@@ -58,7 +58,6 @@ kind: Grant
 metadata: {name: team-runs, namespace: team}
 spec: {to: {role: REGULAR}, on: {kind: Agent, name: assistant}, verbs: [run]}
 `);
-    assert.equal(applied.status, 200, JSON.stringify(applied.body));
     await world.admin('POST', '/mcp-servers/team.orders/actions/test');
     await grantRun(world, 'carol');
     for (const user of ['alice', 'bob', 'carol']) {

@@ -171,7 +171,7 @@ spec: {issuer: "${issuer}", profile: ${profile}${more}}
   });
 
   test('an Exchange server from somebody who is no administrator is refused, as are env: and file: references', async () => {
-    await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Grant
 metadata: {name: alice-writes}

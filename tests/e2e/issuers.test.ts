@@ -90,14 +90,10 @@ spec: {to: ${to}, on: ${on}, ${more}}
 describe('people of another issuer', () => {
   let world: World;
   let partner: Partner;
-  const ok = async (yaml: string) => {
-    const { status, body } = await world.apply(yaml);
-    assert.equal(status, 200, JSON.stringify(body));
-  };
   before(async () => {
     world = await startWorld();
     partner = await startPartner(world);
-    await ok(issuerYaml('partner', partner, world));
+    await world.applied(issuerYaml('partner', partner, world));
     const token = await partner.token('probe');
     assert.equal(
       (
@@ -119,7 +115,7 @@ describe('people of another issuer', () => {
     const { body } = await world.as(theirs, 'GET', '/me');
     assert.deepEqual([body.issuer, body.subject, body.role], [partner.issuer, 'alice', 'REGULAR']);
     assert.equal((await world.as(theirs, 'GET', '/agents/assistant')).status, 404, "our alice's grant is not theirs");
-    await ok(grant('their-alice', `{principal: {issuer: "${partner.issuer}", subject: alice}}`));
+    await world.applied(grant('their-alice', `{principal: {issuer: "${partner.issuer}", subject: alice}}`));
     const ours = await world.token('alice');
     const before = world.seen.orders.length;
     const [a, b] = await Promise.all([say(world, ours, 'list my orders'), say(world, theirs, 'list my orders')]);
@@ -152,14 +148,14 @@ describe('people of another issuer', () => {
       assert.equal(await status(token), 401);
     const two = await hours(47);
     assert.equal(await status(two), 401);
-    await ok(issuerYaml('partner', partner, world, '  maxLifetime: 48h'));
+    await world.applied(issuerYaml('partner', partner, world, '  maxLifetime: 48h'));
     const longer = await eventually(
       () => status(two),
       (code) => code === 200,
     );
     assert.equal(longer, 200);
     assert.equal(await status(await hours(49)), 401);
-    await ok(issuerYaml('partner', partner, world));
+    await world.applied(issuerYaml('partner', partner, world));
     const again = await eventually(
       () => status(two),
       (code) => code === 401,
@@ -173,7 +169,7 @@ describe('people of another issuer', () => {
   });
 
   test('P3 groups belong to their issuer, and work in a turn, the exchange included; an ADMIN claim is capped', async () => {
-    await ok(
+    await world.applied(
       `${grant('our-finance', `{group: {issuer: "${world.url}", name: finance}}`)}---${grant('their-finance', `{group: {issuer: "${partner.issuer}", name: treasury}}`)}`,
     );
     const finance = await partner.token('fred', { groups: ['finance'], roles: ['admin'] });
@@ -195,7 +191,7 @@ describe('people of another issuer', () => {
   });
 
   test('W5 in-band auth with a token that says less closes the socket with 4403, and nothing more is told', async () => {
-    await ok(grant('their-readers', `{group: {issuer: "${partner.issuer}", name: readers}}`));
+    await world.applied(grant('their-readers', `{group: {issuer: "${partner.issuer}", name: readers}}`));
     const first = await partner.token('rhea', { groups: ['readers'] });
     const address = `${world.url.replace('http', 'ws')}/api/agents/assistant/react?protocol=2`;
     const socket = new WebSocket(address, { headers: { authorization: `Bearer ${first}` } });
@@ -213,7 +209,7 @@ describe('people of another issuer', () => {
   });
 
   test('P4 a groups claim that is missing or overflowed: no allow rule matches, every deny rule does', async () => {
-    await ok(
+    await world.applied(
       `${grant('ursula', `{principal: {issuer: "${partner.issuer}", subject: ursula}}`)}---${grant('no-contractors', `{group: {issuer: "${partner.issuer}", name: contractors}}`, 'verbs: [read], tools: {deny: ["orders/*"]}')}`,
     );
     const turn = async (groups: JWTPayload) => {
@@ -307,7 +303,7 @@ describe('people of another issuer', () => {
       return body.status.conditions?.find(({ type }) => type === 'Accepted');
     };
     const says = async (issuer: string, reason: string) => {
-      await ok(`
+      await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: TrustedIssuer
 metadata: {name: slash}
@@ -360,7 +356,7 @@ spec: {issuer: "${issuer}", algorithms: [ES256], audiences: {api: [other-api]}}
   test('P2 an issuer without a prefix: whoever shares a name with one of ours, or with an agent, gets no token', async () => {
     const plain = await startPartner(world);
     try {
-      await ok(
+      await world.applied(
         `${issuerYaml('plain', plain, world, '  subjectPrefix: ""\n')}---${grant('plain-people', `{everyone: {issuer: "${plain.issuer}"}}`)}`,
       );
       const hugo = await plain.token('hugo');
@@ -392,7 +388,7 @@ spec: {issuer: "${issuer}", algorithms: [ES256], audiences: {api: [other-api]}}
     const token = await partner.token('alice');
     assert.equal((await world.as(token, 'GET', '/me')).status, 200);
     partner.withdraw();
-    await ok(issuerYaml('partner', partner, world, '  leeway: 29s'));
+    await world.applied(issuerYaml('partner', partner, world, '  leeway: 29s'));
     const { status } = await eventually(
       () => world.as(token, 'GET', '/me'),
       (answer) => answer.status === 401,

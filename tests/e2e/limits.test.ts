@@ -310,19 +310,15 @@ kind: RemoteMCPServer
 metadata: {name: hr}
 spec: {url: "${url}", auth: {mode: Exchange, tokenServiceRef: {name: ${name}}, resource: ["${world.hr.url}"], scopes: [hr.read, hr.write], discovery: {mode: None}}}
 `;
-  const ok = async (yaml: string) => {
-    const { status, body } = await world.apply(yaml);
-    assert.equal(status, 200, JSON.stringify(body));
-  };
   try {
-    await ok(hr('onbehalf'));
+    await world.applied(hr('onbehalf'));
     await world.admin('POST', '/mcp-servers/hr/actions/test');
     const alice = await world.token('alice');
     const call = async (token = alice) => (await say(world, token, 'what is my vacation balance')).body;
     assert.equal((await call()).toolCalls[0]?.isError, false);
     assert.ok(calls.length >= 1);
     const before = calls.length;
-    await ok(`apiVersion: onbehalf.dev/v1alpha1
+    await world.applied(`apiVersion: onbehalf.dev/v1alpha1
 kind: Secret
 metadata: {name: sts-client}
 spec: {data: {secret: platform-secret}}

@@ -109,7 +109,7 @@ describe('a tool server that is moved, or not there', () => {
         .end(JSON.stringify({ jsonrpc: '2.0', id, result: { content: [{ type: 'text', text: 'hi' }] } })),
     );
     const bob = await world.token('bob');
-    await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Grant
 metadata: {name: bob-writes}
@@ -165,7 +165,7 @@ spec: {to: {principal: {issuer: "${world.url}", subject: bob}}, on: {namespace: 
   });
 
   test('an agent that names a tool that is nowhere is Degraded, and each turn names it', async () => {
-    await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Agent
 metadata: {name: half}

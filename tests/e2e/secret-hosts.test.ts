@@ -97,12 +97,10 @@ spec: {url: "${world.orders.url}", auth: {mode: Exchange, tokenServiceRef: {name
   }
 
   test('D2 metadata that names an endpoint elsewhere does not get the secret, unless the Secret names that host too', async () => {
-    const alone = await world.apply(yaml([issuer], false));
-    assert.equal(alone.status, 200, JSON.stringify(alone.body));
+    await world.applied(yaml([issuer], false));
     assert.match(String((await exchange()).message), /not the issuer's host: set allowOtherHost/);
     assert.equal(elsewhere.asked.length, 0);
-    const first = await world.apply(yaml([issuer]));
-    assert.equal(first.status, 200, JSON.stringify(first.body));
+    await world.applied(yaml([issuer]));
     const refused = await exchange();
     assert.equal(refused.code, 'invalid_request_configuration');
     assert.match(String(refused.message), /cannot be used at .+host_not_allowed/);

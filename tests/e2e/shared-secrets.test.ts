@@ -50,10 +50,6 @@ describe('P1 HS256 secrets', () => {
   const first = random();
   let world: World;
   let dir: string;
-  const ok = async (yaml: string) => {
-    const { status, body } = await world.apply(yaml);
-    assert.equal(status, 200, JSON.stringify(body));
-  };
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'onbehalf-secrets-'));
     world = await startWorld({ bare: true, env: { AUTH_JWT_SECRET: first, ONBEHALF_ALLOWED_FILES: dir } });
@@ -65,7 +61,7 @@ describe('P1 HS256 secrets', () => {
 
   test('P1 a second issuer with its own secret works beside AUTH_JWT_SECRET, each for its own people', async () => {
     const second = random();
-    await ok(`${secretYaml('second', second)}---${issuerYaml('second', stored('second'))}`);
+    await world.applied(`${secretYaml('second', second)}---${issuerYaml('second', stored('second'))}`);
     assert.equal(await accepted(world, 'second', 'True Valid'), 'True Valid');
     assert.equal(await me(world, first), 'legacy:env REGULAR');
     assert.equal(await me(world, second), 'legacy:second REGULAR');
@@ -74,12 +70,12 @@ describe('P1 HS256 secrets', () => {
 
   test('P1 a rotated Secret counts from the next request, and the old one no longer', async () => {
     let current = random();
-    await ok(`${secretYaml('rotated', current)}---${issuerYaml('rotated', stored('rotated'))}`);
+    await world.applied(`${secretYaml('rotated', current)}---${issuerYaml('rotated', stored('rotated'))}`);
     assert.equal(await accepted(world, 'rotated', 'True Valid'), 'True Valid');
     for (let at = 0; at < 5; at += 1) {
       const next = random();
       assert.equal(await me(world, current), 'legacy:rotated REGULAR');
-      await ok(secretYaml('rotated', next));
+      await world.applied(secretYaml('rotated', next));
       assert.equal(await me(world, next), 'legacy:rotated REGULAR');
       assert.equal(await me(world, current), 401);
       current = next;
@@ -97,7 +93,7 @@ describe('P1 HS256 secrets', () => {
     const file = join(dir, 'hs256');
     let current = random();
     await writeFile(file, `${current}\n`);
-    await ok(issuerYaml('filed', `{file: "${file}"}`));
+    await world.applied(issuerYaml('filed', `{file: "${file}"}`));
     assert.equal(await accepted(world, 'filed', 'True Valid'), 'True Valid');
     for (const replace of [true, false]) {
       const next = random();
@@ -111,16 +107,16 @@ describe('P1 HS256 secrets', () => {
   });
 
   test('P1 of two issuers with one secret the later is refused, its people stay those of the first, until it has its own', async () => {
-    await ok(`${secretYaml('twin', first)}---${issuerYaml('twin', stored('twin'))}`);
+    await world.applied(`${secretYaml('twin', first)}---${issuerYaml('twin', stored('twin'))}`);
     assert.equal(await accepted(world, 'twin', 'False SecretShared'), 'False SecretShared');
     assert.equal(await me(world, first), 'legacy:env REGULAR');
     const own = random();
-    await ok(secretYaml('twin', own));
+    await world.applied(secretYaml('twin', own));
     assert.equal(await accepted(world, 'twin', 'True Valid'), 'True Valid');
     assert.equal(await me(world, own), 'legacy:twin REGULAR');
     assert.equal(await me(world, first), 'legacy:env REGULAR');
     // By a rotation they may come to share one, too; the one that was there first goes on.
-    await ok(secretYaml('twin', first));
+    await world.applied(secretYaml('twin', first));
     assert.equal(await accepted(world, 'twin', 'False SecretShared'), 'False SecretShared');
     assert.equal(await me(world, first), 'legacy:env REGULAR');
     assert.equal(await me(world, own), 401);
@@ -128,7 +124,7 @@ describe('P1 HS256 secrets', () => {
 
   test('P1 a published default is refused with a condition that says so, and its tokens open nothing', async () => {
     const published = '8A1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d';
-    await ok(`${secretYaml('published', published)}---${issuerYaml('published', stored('published'))}`);
+    await world.applied(`${secretYaml('published', published)}---${issuerYaml('published', stored('published'))}`);
     assert.equal(await accepted(world, 'published', 'False SecretRefused'), 'False SecretRefused');
     for (const secret of [published, published.toLowerCase()]) assert.equal(await me(world, secret), 401);
   });
@@ -161,7 +157,7 @@ test('P1 the section legacy: its ADMIN is ADMIN, the lower-cased secret verifies
     assert.equal(await me(world, secret.toLowerCase()), 'legacy:env REGULAR');
     assert.equal(await me(world, secret), 401);
     for (const [name, userId] of Object.entries({ ann: 7, ben: 8 }))
-      await world.apply(`
+      await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Grant
 metadata: {name: ${name}}

@@ -35,7 +35,7 @@ describe('trying an exchange as oneself', () => {
   test('what fails has a code, who must act, and what to do', async () => {
     const { startFakeTokenService } = await import('@onbehalf/token-exchange/testing');
     await using service = await startFakeTokenService();
-    const secret = await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Secret
 metadata: {name: sts}
@@ -56,7 +56,6 @@ kind: Agent
 metadata: {name: assistant}
 spec: {type: Declarative, declarative: {modelConfigRef: {name: default}, tools: [{type: McpServer, mcpServer: {name: far, toolNames: [get_balance]}}, {type: McpServer, mcpServer: {name: orders, toolNames: [list_orders]}}]}}
 `);
-    assert.equal(secret.status, 200, JSON.stringify(secret.body));
     const cases: [anomaly: Parameters<typeof service.always>[0], code: string, advice: RegExp][] = [
       // It knows its own people only.
       [undefined, 'subject_rejected', /does not accept tokens of this issuer/],

@@ -58,13 +58,12 @@ describe('two people, one agent, two tool servers', () => {
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     const proxied = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/mcp`;
-    const applied = await world.apply(`
+    await world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: RemoteMCPServer
 metadata: {name: orders}
 spec: {url: "${proxied}", auth: {mode: Exchange, tokenServiceRef: {name: onbehalf}, resource: ["${world.orders.url}"], scopes: [orders.read], allowOverride: {scopes: [orders.read, orders.refund]}}}
 `);
-    assert.equal(applied.status, 200, JSON.stringify(applied.body));
     await world.admin('POST', '/mcp-servers/orders/actions/test');
     const { body } = await say(world, alice, 'list my orders');
     assert.equal(body.toolCalls[0]?.isError, false, JSON.stringify(body));
@@ -165,7 +164,7 @@ metadata: {name: ${name}}
 spec: {to: {principal: {issuer: "${world.url}", subject: carol}}, on: ${on}, verbs: [${verbs}]}
 `;
     const carol = await world.token('carol');
-    await world.apply(
+    await world.applied(
       `${given('carol-runs', '{kind: Agent, name: assistant}', 'run')}---${given('carol-reads', '{kind: RemoteMCPServer, name: orders}', 'read')}`,
     );
     const hers = await explained(carol);
@@ -177,7 +176,7 @@ spec: {to: {principal: {issuer: "${world.url}", subject: carol}}, on: ${on}, ver
       new Set(hers.tools.filter(({ target }) => target !== undefined).map(({ server }) => server)),
       new Set(['orders']),
     );
-    await world.apply(given('carol-runs', '{kind: Agent, name: assistant}', 'admin'));
+    await world.applied(given('carol-runs', '{kind: Agent, name: assistant}', 'admin'));
     assert.deepEqual((await explained(carol)).callers.length, all.callers.length + 1);
     for (const name of ['carol-runs', 'carol-reads']) await world.admin('DELETE', `/grants/${name}`);
   });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +46,8 @@ export interface World extends AsyncDisposable {
     headers?: Record<string, string>,
   ): Promise<Answer<T>>;
   apply(yaml: string): Promise<{ status: number; body: Record<string, unknown> }>;
+  /** Applies what must be taken. @throws {AssertionError} with the answer, where it is not. */
+  applied(yaml: string): Promise<void>;
 }
 
 export interface WorldOptions {
@@ -132,6 +135,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       return { status: response.status, headers: response.headers, body: answer as T };
     },
     apply: (documents) => admin('POST', '/apply', { documents }),
+    async applied(yaml) {
+      const { status, body } = await world.apply(yaml);
+      assert.equal(status, 200, JSON.stringify(body));
+    },
     async [Symbol.asyncDispose]() {
       await server.close();
       await orders.close();
@@ -150,8 +157,7 @@ async function furnish(world: World, withoutModel: boolean): Promise<void> {
     .replaceAll('http://localhost:8484', world.url)
     .replaceAll('http://127.0.0.1:9201/mcp', world.orders.url)
     .replaceAll('http://127.0.0.1:9202/mcp', world.hr.url);
-  const applied = await world.apply(withoutModel ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml);
-  if (applied.status !== 200) throw new Error(JSON.stringify(applied.body));
+  await world.applied(withoutModel ? yaml.slice(yaml.indexOf('\n---\n') + 5) : yaml);
   for (const name of ['orders', 'hr']) await world.admin('POST', `/mcp-servers/${name}/actions/test`);
 }
 
@@ -181,7 +187,7 @@ function checkAnswer(method: string, path: string, status: number, answer: unkno
 
 /** Lets somebody run the assistant, by a Grant of their own name. */
 export const grantRun = (world: World, user: string) =>
-  world.apply(`
+  world.applied(`
 apiVersion: onbehalf.dev/v1alpha1
 kind: Grant
 metadata: {name: ${user}}

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Running, up } from '@onbehalf/platform/up';
+import { freePort } from '../../../examples/demo/free-port.ts';
 import { cli, temporaryDirectory } from './harness.ts';
 
 const head = (kind: string, name: string) =>
@@ -12,15 +11,6 @@ const head = (kind: string, name: string) =>
 const MODEL = `${head('ModelConfig', 'default')}spec: {provider: Demo, model: demo}\n`;
 const AGENT = `${head('Agent', 'assistant')}spec:\n  type: Declarative\n  declarative: {systemMessage: Be brief., modelConfigRef: {name: default}}\n`;
 const GRANT = `${head('Grant', 'alice-runs')}spec:\n  to: {principal: {subject: alice}}\n  on: {kind: Agent, name: assistant}\n  verbs: [run]\n`;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 describe('apply against the server itself', () => {
   let directory: Awaited<ReturnType<typeof temporaryDirectory>>;

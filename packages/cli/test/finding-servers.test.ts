@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/pr
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { freePort } from '../../../examples/demo/free-port.ts';
 import { createBrowser } from './browser.ts';
 import { cli, startServer, temporaryDirectory } from './harness.ts';
 
@@ -18,15 +19,6 @@ async function dataDirectory(at: string, url: string) {
   const socket = createServer().listen(join(at, 'admin.sock'));
   await once(socket, 'listening');
   return { at, [Symbol.asyncDispose]: async () => void (await once(socket.close(), 'close')) };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 test('the server is that of ONBEHALF_DATA_DIR, else of ./.onbehalf, and it is told which', async () => {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '@onbehalf/client';
 import { type Running, up } from '@onbehalf/platform/up';
+import { freePort } from '../../../examples/demo/free-port.ts';
 import { readLogin, tokenFile } from '../src/token-file.ts';
 import { createBrowser } from './browser.ts';
 import { cli, type Ran, temporaryDirectory } from './harness.ts';
@@ -21,15 +20,6 @@ spec:
   type: Declarative
   declarative: {systemMessage: Be brief., modelConfigRef: {name: default}}
 `;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 describe('against the server itself', () => {
   let directory: Awaited<ReturnType<typeof temporaryDirectory>>;

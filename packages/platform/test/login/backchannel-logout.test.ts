@@ -5,8 +5,8 @@ import { createVerifier } from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { keepHouse } from '../../src/people/housekeeping.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
-import { CLIENT, type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
-import { pairOf } from './steps.ts';
+import { CLIENT, startOtherIssuer } from './other-issuer.ts';
+import { signIn } from './steps.ts';
 
 async function start() {
   const office = await startOtherIssuer('office');
@@ -22,13 +22,6 @@ async function start() {
       await office[Symbol.asyncDispose]();
     },
   };
-}
-
-async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string, sid: string): Promise<SecretValue> {
-  const { sessions } = f.identity;
-  const begun = await sessions.begin('/ui/', at.login.name);
-  const done = await sessions.callback(at.consent(begun.location, sub, sid), pairOf(begun.setCookie));
-  return SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
 }
 
 async function post(f: IdentityFixture, body: string, path = '/oidc/backchannel-logout/office', type?: string) {

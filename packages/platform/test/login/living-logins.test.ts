@@ -9,7 +9,7 @@ import type { LoginSource, Renewed } from '../../src/login/source.ts';
 import { postForm, type Tokens } from '../issuer/browser.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
-import { confirmNative, locationOf, pairOf } from './steps.ts';
+import { confirmNative, locationOf, pairOf, signIn } from './steps.ts';
 
 /** An issuer whose TrustedIssuer can be written again, or taken away, while people are signed in. */
 async function start() {
@@ -30,13 +30,6 @@ async function start() {
       await office[Symbol.asyncDispose]();
     },
   };
-}
-
-async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string): Promise<SecretValue> {
-  const { sessions } = f.identity;
-  const begun = await sessions.begin('/ui/', at.login.name);
-  const done = await sessions.callback(at.consent(begun.location, sub), pairOf(begun.setCookie));
-  return SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
 }
 
 const token = (f: IdentityFixture, form: Record<string, string>) =>

@@ -7,7 +7,7 @@ import { decodeJwt } from 'jose';
 import { postForm, type Tokens } from '../issuer/browser.ts';
 import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
 import { type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
-import { confirmNative, locationOf, pairOf } from './steps.ts';
+import { confirmNative, locationOf, pairOf, signIn as signInBrowser } from './steps.ts';
 
 const REDIRECT = 'http://127.0.0.1:49152/callback';
 const TOKEN = '/login/cli/token';
@@ -119,9 +119,7 @@ test('signing out of the command line ends that login: its token is refused, the
   await using w = await start();
   const { f, office, sessions } = w;
   const verifier = createVerifier({ issuers: () => [office.config], principals: f.identity.principals, now: f.now });
-  const begun = await sessions.begin('/ui/', 'office');
-  const done = await sessions.callback(office.consent(begun.location, 'alice', 'sid-1'), pairOf(begun.setCookie));
-  const cookie = SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
+  const cookie = await signInBrowser(f, office, 'alice', 'sid-1');
   const cli = await signIn(f, office, 'alice', 'sid-1');
   const bob = await signIn(f, office, 'bob', 'sid-2');
   const enters = (token: string) => verifier.verify(SecretValue.of(token), 'api').then(({ subject }) => subject);
@@ -178,9 +176,7 @@ test('the id of a command line is no cookie, a cookie no refresh token, and neit
   const { f, office, sessions } = w;
   const cli = await signIn(f, office, 'alice');
   assert.equal(await sessions.authenticate(SecretValue.of(cli.refresh_token)), undefined);
-  const begun = await sessions.begin('/ui/', 'office');
-  const done = await sessions.callback(office.consent(begun.location, 'bob'), pairOf(begun.setCookie));
-  const cookie = pairOf(done.setCookie).split('=')[1] ?? '';
+  const cookie = (await signInBrowser(f, office, 'bob')).reveal();
   assert.equal((await refresh(f, cookie)).status, 400);
   const there = { client_id: 'cli', grant_type: 'refresh_token', refresh_token: cli.refresh_token };
   assert.equal((await postForm(f.publicUrl, there)).status, 400);

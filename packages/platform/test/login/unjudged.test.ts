@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt } from 'jose';
-import { type IdentityFixture, identityFixture } from '../issuer/fixture.ts';
-import { type OtherIssuer, startOtherIssuer } from './other-issuer.ts';
-import { pairOf } from './steps.ts';
+import { identityFixture } from '../issuer/fixture.ts';
+import { startOtherIssuer } from './other-issuer.ts';
+import { signIn } from './steps.ts';
 
 /** Two people who are signed in at an issuer whose keys are fetched. */
 async function start() {
@@ -30,13 +30,6 @@ async function start() {
       await office[Symbol.asyncDispose]();
     },
   };
-}
-
-async function signIn(f: IdentityFixture, at: OtherIssuer, sub: string): Promise<SecretValue> {
-  const { sessions } = f.identity;
-  const begun = await sessions.begin('/ui/', at.login.name);
-  const done = await sessions.callback(at.consent(begun.location, sub), pairOf(begun.setCookie));
-  return SecretValue.of(pairOf(done.setCookie).split('=')[1] ?? '');
 }
 
 test('J6 a renewal under a new key finds it at once, although a stranger’s junk kid has just had the keys looked at', async () => {
