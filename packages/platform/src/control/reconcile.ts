@@ -56,8 +56,8 @@ export function createReconciler(ports: Reconciling): {
     ends.delete(uid);
   }
 
-  /** What may have to say something else, now that this one has changed. */
-  function touch(uid: string): void {
+  /** What may have to say something else, now that this one has changed. Whether that is everything. */
+  function touch(uid: string): boolean {
     const before = known.get(uid);
     const resource = registry.byUid(uid);
     const moved = before?.generation !== resource?.metadata.generation;
@@ -68,7 +68,7 @@ export function createReconciler(ports: Reconciling): {
       if (key !== undefined) for (const referrer of referrers.get(key) ?? []) dirty.add(referrer);
     // Who may use what depends on these: anybody's references may.
     const kind = resource?.kind ?? before?.key.split('/')[0];
-    if (moved && (kind === 'Grant' || kind === 'TrustedIssuer')) touchAll();
+    return moved && (kind === 'Grant' || kind === 'TrustedIssuer');
   }
   function touchAll(): void {
     for (const { metadata } of registry.all()) dirty.add(metadata.uid);
@@ -92,10 +92,12 @@ export function createReconciler(ports: Reconciling): {
     const changed = touched;
     touched = new Set();
     const breathe = inSlices();
+    let all = false;
     for (const uid of changed) {
       await breathe();
-      touch(uid);
+      if (touch(uid)) all = true;
     }
+    if (all) touchAll();
     awaitEnd();
     const due = dirty;
     dirty = new Set();

@@ -62,7 +62,7 @@ export function resolveModel(
 
 /** Every tool that the agent's bindings name, resolved against the servers and their catalogues. */
 export function resolveTools(agent: Agent, registry: Registry, mayUse: WriterMayUse): BoundTool[] {
-  return resolveBindings(agent, registry, mayUse).flatMap(({ tools }) => tools);
+  return resolveBindings(agent, registry, mayUse).flatMap(({ tools }) => tools());
 }
 
 /**
@@ -70,7 +70,8 @@ export function resolveTools(agent: Agent, registry: Registry, mayUse: WriterMay
  * tool. Its turns say so, and it is not `Ready`.
  */
 export function missingTools(agent: Agent, registry: Registry, mayUse: WriterMayUse): MissingTool[] {
-  return resolveBindings(agent, registry, mayUse).flatMap(({ name, server, tools, refused }): MissingTool[] => {
+  return resolveBindings(agent, registry, mayUse).flatMap(({ name, server, refused, ...binding }): MissingTool[] => {
+    const tools = binding.tools();
     const some = tools.some(({ offered }) => offered);
     const whole =
       refused ?? switchedOff(server) ?? notListed(server) ?? (tools.length === 0 ? 'it offers no tool' : '');
@@ -98,7 +99,11 @@ function resolveBindings(agent: Agent, registry: Registry, mayUse: WriterMayUse)
     const server = use === 'hide' ? undefined : found;
     const prefix = (counts.get(binding.name) ?? 0) > 1 ? `${namespace}_${binding.name}` : binding.name;
     const refused = serverProblem(agent, binding, server, use === 'allow');
-    const tools = namesOf(binding, server).map((tool) => bound(agent, binding, server, refused, prefix, tool));
+    /** Resolved for those who ask for them: who asks for the servers does not. */
+    const tools = () => {
+      const moved = server !== undefined && server.status.approvedFor !== placeOf(server.spec);
+      return namesOf(binding, server).map((tool) => bound(agent, binding, server, { refused, moved }, prefix, tool));
+    };
     return { name: binding.name, server, refused, tools };
   });
 }
@@ -128,7 +133,7 @@ function bound(
   agent: Agent,
   binding: McpServerBinding,
   server: McpServer | undefined,
-  refused: string | undefined,
+  { refused, moved }: { refused: string | undefined; moved: boolean },
   prefix: string,
   tool: string,
 ): BoundTool {
@@ -141,7 +146,7 @@ function bound(
   const problem =
     refused ??
     switchedOff(server) ??
-    toolProblem(binding, server, tool) ??
+    toolProblem(binding, server, found, tool, moved) ??
     (resolved && 'problems' in resolved ? resolved.problems.map((entry) => entry.message).join('; ') : undefined);
   const timeout = binding.timeouts?.tool;
   return {
@@ -161,10 +166,15 @@ function bound(
 }
 
 /** Why this one tool is not there, of a server that is. What was approved at another address is not approved here. */
-function toolProblem({ name }: McpServerBinding, server: McpServer | undefined, tool: string): string | undefined {
-  const found = server?.status.tools?.find((known) => known.name === tool);
+function toolProblem(
+  { name }: McpServerBinding,
+  server: McpServer | undefined,
+  found: DiscoveredTool | undefined,
+  tool: string,
+  moved: boolean,
+): string | undefined {
   if (!server || !found) return `${name} has not been found to offer ${tool}`;
-  if (server.status.approvedFor !== placeOf(server.spec))
+  if (moved)
     return `the address or auth of ${name} has changed since ${tool} was approved, and its tools could not be listed there yet`;
   if (!found.approved) return `${tool} is new or has changed and waits for approval`;
   if (server.spec.toolNames && !server.spec.toolNames.includes(tool)) return `${name} does not offer ${tool}`;

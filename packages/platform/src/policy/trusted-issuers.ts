@@ -111,6 +111,7 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     working = working.then(rebuild).catch((error: unknown) => options.onProblem('all', String(error)));
   }
   const stop = registry.onChange((changed) => {
+    let another = false;
     for (const uid of changed) {
       const resource = registry.byUid(uid);
       // A removed or changed issuer is distrusted at once, before its new configuration is read.
@@ -121,11 +122,12 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
         built.delete(uid);
         current = [...built.values()].map(({ config }) => config);
       }
-      if (!resource || resource.kind === 'TrustedIssuer') refresh();
+      if (!resource || resource.kind === 'TrustedIssuer') another = true;
       // Another secret may be a published one, or somebody else's.
       else if (resource.kind === 'Secret' && registry.list('TrustedIssuer').some(({ spec }) => spec.legacyHs256))
-        refresh();
+        another = true;
     }
+    if (another) refresh();
   });
   refresh();
 

@@ -94,14 +94,20 @@ export function createToolCalls(options: ToolCallsOptions) {
       };
       await log.write([...called, result], {
         audit: [
-          audit.line({ ...entry(step, call, tool), ...decided, type: 'refusal', phase: 'single', ...refusal.audit }),
+          audit.line({
+            ...entry(step, call, values, tool),
+            ...decided,
+            type: 'refusal',
+            phase: 'single',
+            ...refusal.audit,
+          }),
         ],
       });
       return { callId: call.callId, name: call.name, output: refusal.message, isError: true };
     }
     if (!tool?.server || !values) throw new TurnFailure('internal', 'the call was admitted without a server');
     const ref = crypto.randomUUID();
-    const line = { ...entry(step, call, tool), ...decided };
+    const line = { ...entry(step, call, values, tool), ...decided };
     await log.write([...called, { type: 'tool.sent', ...at, data: names }], {
       audit: [audit.line({ ...line, type: 'tool.call', phase: 'intent', ref })],
     });
@@ -232,9 +238,11 @@ export function createToolCalls(options: ToolCallsOptions) {
   function entry(
     step: number,
     call: ModelToolCall,
+    values: Readonly<Record<string, unknown>> | undefined,
     tool: BoundTool | undefined,
   ): Pick<AuditEntry, 'principal' | 'agent' | 'tool'> & Partial<AuditEntry> {
     const server = tool?.server;
+    const named = namedArguments(tool, values);
     return {
       principal: input.caller.audit,
       door: input.door,
@@ -258,30 +266,30 @@ export function createToolCalls(options: ToolCallsOptions) {
         name: tool?.tool ?? call.name.slice(0, 128),
         ...(tool && { server: tool.serverRef }),
         ...(tool?.found && { schemaHash: tool.found.hash }),
-        ...recordedArguments(tool, call),
+        ...recordedArguments(tool, call, named),
       },
-      ...argumentRecords(tool, call),
+      ...argumentRecords(named),
     };
   }
 }
 
 /** As the server's `audit` says: nothing, a hash, or named fields. */
-function recordedArguments(tool: BoundTool | undefined, call: ModelToolCall) {
+function recordedArguments(tool: BoundTool | undefined, call: ModelToolCall, named: NamedArguments) {
   if (tool?.server?.spec.audit?.arguments === 'Hash')
     return { arguments: { sha256: createHash('sha256').update(call.arguments).digest('base64url') } };
-  const picked = namedArguments(tool, call);
-  return picked && { arguments: picked };
+  return named && { arguments: named };
 }
 
-function namedArguments(tool: BoundTool | undefined, call: ModelToolCall) {
+type NamedArguments = ReturnType<typeof namedArguments>;
+function namedArguments(tool: BoundTool | undefined, values: Readonly<Record<string, unknown>> | undefined) {
   const policy = tool?.server?.spec.audit;
   if (policy?.arguments !== 'Fields' || !tool) return undefined;
-  return pickFields(parseArguments(call.arguments) ?? {}, policy.fields?.[tool.tool] ?? []);
+  return pickFields(values ?? {}, policy.fields?.[tool.tool] ?? []);
 }
 
 /** Which records a call was about: by its arguments, before it is sent. */
-function argumentRecords(tool: BoundTool | undefined, call: ModelToolCall): Pick<AuditEntry, 'records'> {
-  const records = recordsOf(namedArguments(tool, call) ?? {});
+function argumentRecords(named: NamedArguments): Pick<AuditEntry, 'records'> {
+  const records = recordsOf(named ?? {});
   return records.length === 0 ? {} : { records };
 }
 
