@@ -10,7 +10,7 @@ export { type CredentialRequest, type FoundCredential, findCredential } from './
 export { type Decision, type DecisionContext, type DecisionResource, decide, visible } from './decide.ts';
 export { decideTool, type ToolCall } from './decide-tool.ts';
 export { AccessError, type AccessErrorCode, type Challenge } from './errors.ts';
-export { issuerProblems } from './issuers.ts';
+export { issuerNames, issuerProblems } from './issuers.ts';
 export { legacyIssuer, secretProblem, verifiesWithLowercasedSecret } from './legacy.ts';
 export type { LogoutToken } from './login-tokens.ts';
 export { grantsFor } from './matching.ts';

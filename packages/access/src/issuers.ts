@@ -26,7 +26,7 @@ export function issuerProblems(issuer: IssuerConfig): string[] {
 }
 
 /** Exact issuer names. A tenant issuer has one per tenant. */
-export function issuerNames(issuer: IssuerConfig): string[] {
+export function issuerNames(issuer: Pick<IssuerConfig, 'issuer' | 'tenants'>): string[] {
   if (issuer.issuer === '') return [];
   if (!issuer.issuer.includes('{tenantid}')) return [issuer.issuer];
   return (issuer.tenants ?? []).map((tenant) => issuer.issuer.replace('{tenantid}', tenant));

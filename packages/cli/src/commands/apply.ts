@@ -1,9 +1,10 @@
 import { ApiError } from '@onbehalf/client';
 import { type ApplyResult, milliseconds, notYetHonoured, type ParsedDocument } from '@onbehalf/resources';
 import { InvalidArgumentError } from 'commander';
+import { complaintText } from '../complaints.ts';
 import { readSources, type Source } from '../documents.ts';
 import { CliError } from '../error.ts';
-import { kindWord, nameOf as resourceName } from '../resource-names.ts';
+import { kindWord } from '../resource-names.ts';
 import { settled } from '../settled.ts';
 import { examples, type Register, type Task } from '../task.ts';
 import { confirm, oneLine } from '../terminal.ts';
@@ -87,8 +88,8 @@ async function apply(task: Task, options: Options): Promise<void> {
       out.line(`${nameOf(line)} ${line.action}${rebindText(line, rebind)}${dryRun ? ' (dry run)' : ''}`);
   else out.list(result.results, [], nameOf, '');
   if (!dryRun && options.wait > 0)
-    for (const { resource, condition } of await settled(client, result.results, options.wait, io.signal))
-      out.hint(oneLine(`${resourceName(resource)}: ${condition.reason}: ${condition.message}`));
+    for (const complaint of await settled(client, result.results, options.wait, io.signal))
+      out.hint(complaintText(complaint));
   else
     for (const line of result.results)
       for (const problem of line.unresolved ?? []) out.hint(oneLine(`${nameOf(line)} waits: ${problem}`));

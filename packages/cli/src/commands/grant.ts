@@ -1,11 +1,12 @@
 import type { Verb } from '@onbehalf/client';
 import { API_VERSION, type GrantSpec, milliseconds, roles, verbs } from '@onbehalf/resources';
 import { columnsOf, granteeText } from '../columns.ts';
+import { complaintText } from '../complaints.ts';
 import { CliError } from '../error.ts';
 import { kindWord, nameOf, requireAddress, requireTarget } from '../resource-names.ts';
 import { settled } from '../settled.ts';
 import { examples, type Register, type Task } from '../task.ts';
-import { confirm, oneLine } from '../terminal.ts';
+import { confirm } from '../terminal.ts';
 
 /** How long a Grant is given to say whether it gives anything. */
 const SETTLE_MS = 3_000;
@@ -105,8 +106,7 @@ async function add(task: Task, options: AddOptions, who: string, verbList: strin
   out.one(made, nameOf(made), () => `${nameOf(made)} created`);
   const { uid, resourceVersion } = made.metadata;
   const written = { kind: 'Grant', name, uid, resourceVersion, action: 'created' } as const;
-  for (const { resource, condition } of await settled(client, [written], SETTLE_MS, io.signal))
-    out.hint(oneLine(`${nameOf(resource)}: ${condition.reason}: ${condition.message}`));
+  for (const complaint of await settled(client, [written], SETTLE_MS, io.signal)) out.hint(complaintText(complaint));
 }
 
 function targetOf(on: string, { globals }: Task): { on: GrantSpec['on']; namespace: string | undefined } {

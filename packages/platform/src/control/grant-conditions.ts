@@ -1,4 +1,5 @@
 import type { Condition } from '@onbehalf/resources';
+import { issuersOf } from '../policy/index.ts';
 import type { Registry, Stored } from '../store/index.ts';
 import { isOrphaned } from './grants.ts';
 import type { ControlPorts } from './ports.ts';
@@ -57,13 +58,5 @@ function granteeProblem(
   return undefined;
 }
 
-/** An issuer by its own name, by one of its tenants, or that of shared-secret tokens. */
 const trusts = (registry: Registry, issuer: string): boolean =>
-  registry
-    .list('TrustedIssuer')
-    .some(({ metadata, spec }) =>
-      spec.legacyHs256
-        ? issuer === `legacy:${metadata.name}`
-        : spec.issuer === issuer ||
-          (spec.tenants ?? []).some((tenant) => spec.issuer.replace('{tenantid}', tenant) === issuer),
-    );
+  registry.list('TrustedIssuer').some((trusted) => issuersOf(trusted).includes(issuer));

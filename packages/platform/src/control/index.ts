@@ -4,6 +4,7 @@
  * the environment says is written like anything else. It never writes a part of what was asked, never shows a secret, and
  * never decides by itself who may do what.
  */
+export { again, isMoved } from './again.ts';
 export { type Control, createControl } from './control.ts';
 export { litellmBase } from './environment.ts';
 export { ControlError, type ControlErrorCode } from './error.ts';

@@ -1,11 +1,12 @@
 import type { ApplyResult, DocumentError, Kind, Resource } from '@onbehalf/resources';
-import { namespaceOf, type StoredResource, StoreError } from '../store/index.ts';
+import type { StoredResource } from '../store/index.ts';
+import { again } from './again.ts';
 import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
 import { referenceProblems } from './conditions.ts';
 import { ControlError } from './error.ts';
 import { rebindingOf } from './grants.ts';
-import { firstOfEach, keyOf, plansByName } from './laid.ts';
+import { firstOfEach, keyOf, keyOfNamed, plansByName } from './laid.ts';
 import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, notThere, plan } from './plan.ts';
@@ -26,23 +27,6 @@ export async function writeResources(
 ): Promise<ApplyResult> {
   const anyVersion = placed.every(({ input }) => input.metadata.resourceVersion === undefined);
   return again(ports, anyVersion ? TRIES : 1, () => writeOnce(ports, writer, placed, options));
-}
-
-/** What was written meanwhile by somebody else is looked at, and all is asked again. */
-async function again<T>(
-  ports: Pick<ControlPorts, 'registry' | 'store'>,
-  tries: number,
-  work: () => Promise<T>,
-): Promise<T> {
-  for (let left = tries - 1; ; left--) {
-    try {
-      return await work();
-    } catch (error) {
-      const moved = error instanceof StoreError && error.code === 'precondition_failed';
-      if (!moved || left === 0) throw error;
-      await ports.registry.settled(ports.store.revision());
-    }
-  }
 }
 
 async function writeOnce(
@@ -158,13 +142,13 @@ function leftOut(
   options: WriteOptions,
 ): StoredResource[] {
   if (options.source === undefined) return [];
-  const kept = new Set(placed.map(({ input }) => `${input.kind}/${namespaceOf(input)}/${input.metadata.name}`));
+  const kept = new Set(placed.map(({ input }) => keyOfNamed(input)));
   return [...ports.registry.all()].filter(
     (resource) =>
       resource.metadata.source === options.source &&
       resource.metadata.managedBy === (options.managedBy ?? 'api') &&
       mayRead(ports, writer, resource) &&
-      !kept.has(`${resource.kind}/${namespaceOf(resource)}/${resource.metadata.name}`),
+      !kept.has(keyOfNamed(resource)),
   );
 }
 

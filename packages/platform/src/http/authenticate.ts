@@ -8,7 +8,7 @@ import { authorizeFor, type Policy } from '../policy/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { Registry } from '../store/index.ts';
 import type { Caller } from './caller.ts';
-import { findAgent } from './find-agent.ts';
+import { findAgent } from './find-resource.ts';
 import { HttpProblem } from './problems.ts';
 
 export interface AuthenticatePorts {

@@ -6,7 +6,7 @@ import { WebSocketServer } from 'ws';
 import { addressKey, headTooLarge, type Limits, personKey } from '../limits/index.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
-import { findAgent } from './find-agent.ts';
+import { findAgent } from './find-resource.ts';
 import { hostNames } from './host-names.ts';
 import { HttpProblem, PROBLEMS, problemBody, toProblem } from './problems.ts';
 import type { RefusalLog } from './refusals.ts';

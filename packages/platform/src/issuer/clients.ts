@@ -1,8 +1,8 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { SecretValue } from '@onbehalf/secret-value';
 import type { JSONWebKeySet } from 'jose';
 import type { Audit } from '../audit/index.ts';
-import { localAdmin, type PrincipalName } from '../people/index.ts';
+import { hashOf, localAdmin, type PrincipalName } from '../people/index.ts';
 import { type ClientRow, type Statement, type Store, StoreError } from '../store/index.ts';
 import { CLI, CONSOLE } from './doors.ts';
 import { IssuerError } from './error.ts';
@@ -46,7 +46,7 @@ export function createClients(o: { store: Store; audit: Audit; builtIn: TokenCli
       if (grants.length === 0 || !grants.every((grant) => GRANTS.includes(grant)))
         throw new IssuerError('invalid_client', 'the grants are exchange, workload and introspect');
       const secret = jwks === undefined ? randomBytes(32).toString('base64url') : undefined;
-      const spec: Spec = { ...input, ...(secret && { secretHash: hash('sha256', secret, 'base64url') }) };
+      const spec: Spec = { ...input, ...(secret && { secretHash: hashOf(secret) }) };
       const row = { id, spec: JSON.stringify(spec), secret_ref: null, created_at: now() };
       const query = builder.insertInto('clients').values(row).compile();
       try {

@@ -20,8 +20,6 @@ export interface LimitUsage {
 export interface Limits {
   /** Takes `amount` from what fills again with time. @throws LimitError: then nothing is taken */
   take(budget: Rate, key: string, amount?: number): void;
-  /** Whether `take` would succeed. */
-  admits(budget: Rate, key: string): boolean;
   /** Takes one until the returned function gives it back. @throws LimitError */
   hold(budget: Held, key: string): () => void;
   /** @throws LimitError when there are as many already */
@@ -65,7 +63,7 @@ export function createLimits(o: {
     throw new LimitError(budget, `too many: ${settings[budget]} ${says} (budget ${budget})`, retryAfter);
   }
 
-  const limits: Limits = {
+  return {
     take(budget, key, amount = 1) {
       const now = left(budget, key);
       if (now < amount)
@@ -75,7 +73,6 @@ export function createLimits(o: {
       all.set(key, { left: now - amount, at: elapsed() });
       if (all.size > MOST_KEYS) all.delete(all.keys().next().value ?? key);
     },
-    admits: (budget, key) => left(budget, key) >= 1,
     hold(budget, key) {
       const all = mapOf(held, budget);
       const count = all.get(key) ?? 0;
@@ -113,5 +110,4 @@ export function createLimits(o: {
     },
     address: clientAddresses(o.trustedProxies),
   };
-  return limits;
 }

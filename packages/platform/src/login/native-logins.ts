@@ -125,9 +125,7 @@ export function createNativeLogins(o: {
 
   async function redeem(form: Form): Promise<{ login: Login; refreshToken: string }> {
     const code = hashOfCode(required(form, 'code'));
-    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', code);
-    const [row] = await store.read<TicketRow>(select.compile());
-    const kept = row && open<Code>(codePlace, row.payload);
+    const kept = await ticketOf<Code>(codePlace, code);
     if (kept === undefined) throw invalid('the code is not known');
     try {
       await store.commit({ statements: [{ query: once(code), expect: 1, conflict: USED }] });
@@ -216,15 +214,22 @@ export function createNativeLogins(o: {
     return { status: 200, body: {} };
   }
 
-  function open<T>(place: typeof codePlace, payload: string): T | undefined {
+  /** What was kept under this hash. Used up it may be. */
+  async function ticketOf<T>(place: typeof codePlace, ticket: string): Promise<T | undefined> {
+    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', ticket);
+    const [row] = await store.read<TicketRow>(select.compile());
     try {
-      return JSON.parse(vault.openInline(place, payload).reveal()) as T;
+      return row && (JSON.parse(vault.openInline(place, row.payload).reveal()) as T);
     } catch {
       return undefined;
     }
   }
 
-  const insert = (row: TicketRow) => ({ query: builder.insertInto('tickets').values(row).compile(), expect: 1 });
+  function insert(place: typeof codePlace, ticket: string, kept: Code | Held, until: number) {
+    const payload = vault.sealInline(place, SecretValue.of(JSON.stringify(kept)));
+    const row: TicketRow = { hash: ticket, payload, expires_at: until, used_at: null };
+    return { query: builder.insertInto('tickets').values(row).compile(), expect: 1 };
+  }
   const once = (ticket: string) =>
     builder
       .updateTable('tickets')
@@ -237,9 +242,7 @@ export function createNativeLogins(o: {
   /** Its row, used up together with what else is to be written. @throws LoginError */
   async function takeHeld(held: string, also: (kept: Held) => CommitUnit['statements']) {
     const ticket = hashOfHeld(held);
-    const select = builder.selectFrom('tickets').selectAll().where('hash', '=', ticket);
-    const [row] = await store.read<TicketRow>(select.compile());
-    const kept = row && open<Held>(heldPlace, row.payload);
+    const kept = await ticketOf<Held>(heldPlace, ticket);
     const login = kept && (await rows.find(hashOfId(kept.id)));
     if (kept === undefined || login === undefined) throw gone();
     const use = { query: once(ticket), expect: 1, conflict: USED };
@@ -258,19 +261,14 @@ export function createNativeLogins(o: {
       const until = now() + CONFIRM_LIFE;
       const login = { ...newLogin(hashOfId(id), { ...signedIn, tokens }, now()), expiresAt: until };
       await rows.insert(login, '', line(login, 'command line asks'));
-      const kept: Held = { id, handle, request };
-      const payload = vault.sealInline(heldPlace, SecretValue.of(JSON.stringify(kept)));
-      const row = { hash: hashOfHeld(held), payload, expires_at: until, used_at: null };
-      await store.commit({ statements: [insert(row)] });
+      await store.commit({ statements: [insert(heldPlace, hashOfHeld(held), { id, handle, request }, until)] });
       return held;
     },
     async release(held) {
       const code = random();
-      const { kept, login } = await takeHeld(held, ({ id, handle, request: { challenge, redirectUri } }) => {
-        const next: Code = { id, handle, challenge, redirectUri };
-        const payload = vault.sealInline(codePlace, SecretValue.of(JSON.stringify(next)));
-        return [insert({ hash: hashOfCode(code), payload, expires_at: now() + CODE_LIFE, used_at: null })];
-      });
+      const { kept, login } = await takeHeld(held, ({ id, handle, request: { challenge, redirectUri } }) => [
+        insert(codePlace, hashOfCode(code), { id, handle, challenge, redirectUri }, now() + CODE_LIFE),
+      ]);
       await rows.replace(login, login.tokens, now() + CODE_LIFE, line(login, 'command line session'));
       const { redirectUri, state } = kept.request;
       return `${redirectUri}?${new URLSearchParams({ code, state, iss: o.issuer })}`;

@@ -37,12 +37,15 @@ export function denial({ builder }: Pick<Store, 'builder'>, { issuer, claim, val
   };
 }
 
+/** The row of a person of whom nothing is known yet but their name. */
+export const nobodyYet = (iss: string, sub: string, at: number) => ({
+  ...{ iss, sub, kind: 'person', name: null, email: null, role: null },
+  ...{ disabled: 0, not_before: 0, created_at: at, last_seen: null },
+});
+
 /** Part of a unit: whatever was issued for this person before `at` is refused. They are not disabled. */
 export function notBefore({ builder }: Pick<Store, 'builder'>, { issuer, subject }: PrincipalName, at: number) {
-  const insert = builder.insertInto('principals').values({
-    ...{ iss: issuer, sub: subject, kind: 'person', name: null, email: null, role: null },
-    ...{ disabled: 0, not_before: at, created_at: at, last_seen: null },
-  });
+  const insert = builder.insertInto('principals').values({ ...nobodyYet(issuer, subject, at), not_before: at });
   const query = insert.onConflict((conflict) => conflict.columns(['iss', 'sub']).doUpdateSet({ not_before: at }));
   return {
     statements: [{ query: query.compile() }],

@@ -3,7 +3,7 @@ import { cut, roles } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Audit } from '../audit/index.ts';
 import { type PrincipalRow, type Statement, type Store, StoreError } from '../store/index.ts';
-import { principalKey } from './deny-list.ts';
+import { nobodyYet, principalKey } from './deny-list.ts';
 import { PeopleError } from './error.ts';
 import { localAdmin } from './local-admin.ts';
 import { hashPassword } from './passwords.ts';
@@ -100,8 +100,7 @@ export function createUsers(o: {
     },
     async setRole(iss, sub, role, by = localAdmin) {
       if (iss !== issuer) throw new PeopleError('role_not_local', 'the role comes with the token of that issuer');
-      if (!isRole(role))
-        throw new PeopleError('invalid_user', `there is no role ${cut(String(role))}: known are ${roles.join(', ')}`);
+      checkRole(role);
       const before = await find(iss, sub);
       if (before === undefined) throw new PeopleError('user_not_found', `there is no user ${sub}`);
       const update = builder.updateTable('principals').set({ role }).where('iss', '=', iss).where('sub', '=', sub);
@@ -120,10 +119,7 @@ export function createUsers(o: {
       const off = disabled ? { disabled: 1, not_before: at } : { disabled: 0 };
       const upsert = builder
         .insertInto('principals')
-        .values({
-          ...{ iss, sub, kind: 'person', name: null, email: null, role: null },
-          ...{ not_before: 0, created_at: at, last_seen: null, ...off },
-        })
+        .values({ ...nobodyYet(iss, sub, at), ...off })
         .onConflict((c) => c.columns(['iss', 'sub']).doUpdateSet(off));
       const logins = builder.deleteFrom('login_sessions').where('iss', '=', iss).where('sub', '=', sub);
       const links = builder.deleteFrom('login_links').where('sub', '=', sub);
@@ -148,10 +144,8 @@ export function createUsers(o: {
       seen.set(key, at);
       if (seen.size > 100_000) seen.clear();
       const known = iss === issuer ? {} : { name: name ?? null, email: email ?? null };
-      const insert = builder.insertInto('principals').values({
-        ...{ iss, sub, kind, name: name ?? null, email: email ?? null, role: null },
-        ...{ disabled: 0, not_before: 0, created_at: at, last_seen: at },
-      });
+      const told = { kind, name: name ?? null, email: email ?? null, last_seen: at };
+      const insert = builder.insertInto('principals').values({ ...nobodyYet(iss, sub, at), ...told });
       const query = insert.onConflict((c) => c.columns(['iss', 'sub']).doUpdateSet({ last_seen: at, ...known }));
       await store.commit({
         statements: [{ query: query.compile() }],
@@ -164,9 +158,13 @@ export function createUsers(o: {
 function checkUser({ subject, role, password }: UserInput): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/.test(subject))
     throw new PeopleError('invalid_user', 'a user name is letters, digits and ._@+-, at most 128');
+  checkRole(role);
+  if (password !== undefined) checkPassword(password);
+}
+
+function checkRole(role: Role): void {
   if (!isRole(role))
     throw new PeopleError('invalid_user', `there is no role ${cut(String(role))}: known are ${roles.join(', ')}`);
-  if (password !== undefined) checkPassword(password);
 }
 
 function checkPassword(password: SecretValue): void {

@@ -7,7 +7,7 @@
 export { authorizeFor, type TurnPolicy } from './authorize.ts';
 export { authorizeTarget } from './authorize-target.ts';
 export { type BoundTool, missingTools, resolveModel, resolveTools, type WriterMayUse } from './bound-tools.ts';
-export { createPolicy } from './policy.ts';
+export { createPolicy, issuersOf } from './policy.ts';
 export { followRevocations } from './revocations.ts';
 export { createSharedSecrets } from './shared-secrets.ts';
 export { type Admitted, type Presence, presentCaller, stillAllowed, watchAccess } from './still-allowed.ts';

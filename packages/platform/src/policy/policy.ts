@@ -2,6 +2,7 @@ import {
   capRole,
   createPolicyTable,
   decide,
+  issuerNames,
   legacyIssuer,
   type PolicyGrant,
   type PolicyResource,
@@ -160,15 +161,13 @@ const capsOf = (registry: Registry): ReadonlyMap<string, Role> =>
     registry
       .list('TrustedIssuer')
       .flatMap((trusted) =>
-        namesOf(trusted).map((issuer): [string, Role] => [issuer, trusted.spec.maxRole ?? 'REGULAR']),
+        issuersOf(trusted).map((issuer): [string, Role] => [issuer, trusted.spec.maxRole ?? 'REGULAR']),
       ),
   );
 
 /** The issuers that a TrustedIssuer stands for: itself, one for each tenant, or that of shared-secret tokens. */
-function namesOf({ metadata, spec }: Stored<'TrustedIssuer'>): string[] {
-  if (spec.legacyHs256) return [legacyIssuer(metadata.name)];
-  if (!spec.issuer.includes('{tenantid}')) return [spec.issuer];
-  return (spec.tenants ?? []).map((tenant) => spec.issuer.replace('{tenantid}', tenant));
+export function issuersOf({ metadata, spec }: Stored<'TrustedIssuer'>): string[] {
+  return spec.legacyHs256 ? [legacyIssuer(metadata.name)] : issuerNames(spec);
 }
 
 const resourceOf = (resource: StoredResource): PolicyResource => ({

@@ -45,6 +45,11 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
         let text = '';
         let finishReason = 'stop';
         let counted = false;
+        const estimated = (): EventDraft => ({
+          type: 'usage',
+          step,
+          data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
+        });
         try {
           context.signal.throwIfAborted();
           const chunks = client.stream({
@@ -85,22 +90,13 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
           }
         } catch (error) {
           // What was said so far is kept, and marked; what it cost is booked, though nobody counted it.
-          if (text !== '')
+          if (text !== '') {
             yield { type: 'message', step, messageId, data: { role: 'assistant', text, truncated: true } };
-          if (text !== '' && !counted)
-            yield {
-              type: 'usage',
-              step,
-              data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
-            };
+            if (!counted) yield estimated();
+          }
           throw error;
         }
-        if (!counted)
-          yield {
-            type: 'usage',
-            step,
-            data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
-          };
+        if (!counted) yield estimated();
         if (text !== '' || calls.length > 0)
           yield { type: 'message', step, messageId, data: { role: 'assistant', text } };
         const named = withDistinctIds(calls);

@@ -73,12 +73,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       for await (const event of log.follow(session, Number(row.seq) - 1, controller.signal))
         if (event.turn === turn && event.type === 'turn.ended') break;
     }
-    const events = await log.readAll(session, Number(row.seq) - 1);
-    const told = summarizeTurn(
-      session,
-      turn,
-      events.filter((event) => event.turn === turn),
-    );
+    const told = summarizeTurn(session, turn, await log.ofTurn(session, turn, Number(row.seq)));
     return told.state === 'running' ? { ...told, state: row.state as TurnState } : told;
   }
 

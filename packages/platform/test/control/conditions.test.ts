@@ -105,6 +105,7 @@ test('a Grant says whether it gives somebody something, and if not, why', async 
     [toPerson('somebody', `${OTHER}/`), on, 'IssuerNotTrusted'],
     [toPerson('somebody', 'https://login.example/t1/v2'), on, 'Ready'],
     [toPerson('somebody', 'https://login.example/t2/v2'), on, 'IssuerNotTrusted'],
+    [toPerson('somebody', 'https://login.example/{tenantid}/v2'), on, 'IssuerNotTrusted'],
     [toPerson('"7"', 'legacy:old'), on, 'Ready'],
     [toPerson('"7"', 'legacy:new'), on, 'IssuerNotTrusted'],
     [toPerson('local-admin', 'local'), on, 'Ready'],

@@ -3,7 +3,7 @@ import { type Explanation, explanation, modelConfigRefOf, modelList, tokenServic
 import type { Models } from '../../models/index.ts';
 import { type Policy, resolveModel, resolveTools } from '../../policy/index.ts';
 import { namespaceOf, type Registry, type Stored } from '../../store/index.ts';
-import { findAgent } from '../find-agent.ts';
+import { findAgent } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 

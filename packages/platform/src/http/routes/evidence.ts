@@ -4,7 +4,7 @@ import type { Audit } from '../../audit/index.ts';
 import { LOCAL_ADMIN, refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { Registry } from '../../store/index.ts';
-import { findResource } from '../find-resource.ts';
+import { lookUp } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
 import { qualifiedName } from '../qualified-name.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
@@ -123,13 +123,7 @@ export function evidenceRoutes(o: EvidencePorts): readonly Route[] {
           throw new HttpProblem('forbidden', 'only AUDITOR and ADMIN ask for somebody else');
         principal = o.policy.principalOf({ issuer: o.issuer, subject: query.as });
       }
-      const resource = (() => {
-        try {
-          return findResource(o.registry, query.kind, address);
-        } catch {
-          return undefined;
-        }
-      })();
+      const resource = lookUp(o.registry, query.kind, address);
       const decision = o.policy.decide(principal, query.verb, {
         kind: query.kind,
         uid: resource?.metadata.uid ?? '',

@@ -18,7 +18,7 @@ import type { Tickets, Users } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Registry } from '../../store/index.ts';
-import { findAgent } from '../find-agent.ts';
+import { findAgent } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';
 

@@ -21,11 +21,11 @@ import {
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
-import { type Control, ControlError, inSlices, type Placed } from '../../control/index.ts';
+import { again, type Control, ControlError, inSlices, isMoved, type Placed } from '../../control/index.ts';
 import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
-import { type Registry, type Store, type StoredResource, StoreError } from '../../store/index.ts';
+import type { Registry, Store, StoredResource } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import type { Vault } from '../../vault/index.ts';
 import type { Caller } from '../caller.ts';
@@ -82,9 +82,7 @@ function documentOf(kind: Kind, body: unknown): Placed {
       'invalid_request',
       `send a document: {"apiVersion": "${API_VERSION}", "kind": "${kind}", "metadata": {"name": "…"}, "spec": {…}}`,
     );
-  const checked = checkDocument(
-    typeof body === 'object' && body !== null && !('kind' in body) ? { ...body, kind } : body,
-  );
+  const checked = checkDocument('kind' in body ? body : { ...body, kind });
   if ('issues' in checked)
     throw new HttpProblem('invalid_documents', 'the document is not valid; nothing was changed', {
       errors: checked.issues.map((issue) => ({
@@ -108,6 +106,9 @@ const secretFields = (documents: readonly Placed[]): number =>
   );
 
 const TRIES = 5;
+/** Written by somebody else before it was looked at, or before it was committed. */
+const isStale = (error: unknown) =>
+  isMoved(error) || (error instanceof ControlError && error.code === 'stale_resource_version');
 const MOST_ERRORS = 100;
 
 /** The document that a merge patch makes of a resource. */
@@ -215,10 +216,9 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         async handle({ caller, body, found, requestId }) {
           const named = (body as { metadata?: { resourceVersion?: unknown } } | null)?.metadata?.resourceVersion;
           // A patch that names no version is laid over what is there, also when that has just been written.
-          return anew(
-            () => replace(caller, kind, found, patched(kind, current(found), body), requestId),
-            named === undefined || named === null ? TRIES : 1,
-          );
+          const tries = named === undefined || named === null ? TRIES : 1;
+          const once = () => replace(caller, kind, found, patched(kind, current(found), body), requestId);
+          return again(o, tries, once, isStale);
         },
       }),
       route<undefined, Record<string, never>, StoredResource>({
@@ -227,31 +227,13 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
         summary: `Deletes a ${kind}`,
         budget: 'applies',
         responses: { 204: null },
-        authorize({ params }) {
-          const found = findResource(registry, kind, params.name);
-          return { question: { action: 'read', resource: { kind, uid: found.metadata.uid } }, found };
-        },
+        authorize: about('read', kind),
         async handle({ caller, found, requestId, reply }) {
           await control.remove(caller, found, requestId);
           reply.code(204);
         },
       }),
     ];
-  }
-
-  /** Once more over what somebody else has written meanwhile: before it was looked at, or before it was committed. */
-  async function anew<T>(work: () => Promise<T>, tries = TRIES): Promise<T> {
-    for (let left = tries; ; left--) {
-      try {
-        return await work();
-      } catch (error) {
-        const stale =
-          (error instanceof ControlError && error.code === 'stale_resource_version') ||
-          (error instanceof StoreError && error.code === 'precondition_failed');
-        if (!stale || left <= 1) throw error;
-        await registry.settled(o.store.revision());
-      }
-    }
   }
 
   async function replace(
@@ -406,14 +388,15 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
     responses: { 200: resourceView },
     authorize: about('read', 'Grant'),
     async handle({ caller, found, requestId }) {
-      await anew(async () => {
+      const once = async () => {
         const { apiVersion, kind, spec, metadata } = current(found);
         const { name, namespace, labels, annotations, resourceVersion } = metadata;
         // Bound as it was read: a change that somebody made meanwhile is not undone.
         const input = { apiVersion, kind, spec, metadata: { name, namespace, labels, annotations, resourceVersion } };
         const placed = documentOf('Grant', JSON.parse(JSON.stringify(input)));
         await control.write(caller, [placed], { rebind: true, requestId });
-      });
+      };
+      await again(o, TRIES, once, isStale);
       return control.view(current(found));
     },
   });

@@ -23,7 +23,7 @@ import type { Registry, Stored } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import type { Authenticator } from '../authenticate.ts';
 import { type StreamPorts, streamEvents } from '../event-stream.ts';
-import { findAgent } from '../find-agent.ts';
+import { findAgent } from '../find-resource.ts';
 import { openSession } from '../open-session.ts';
 import { HttpProblem } from '../problems.ts';
 import { byRole, notFound, type Route, route } from '../route.ts';

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { type BoundTool, type Policy, resolveTools } from '../../policy/index.ts';
 import type { Registry, Stored } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
-import { findAgent } from '../find-agent.ts';
+import { findAgent } from '../find-resource.ts';
 import { HttpProblem } from '../problems.ts';
 import { type Route, route } from '../route.ts';
 

@@ -1,6 +1,6 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet, type JWTPayload } from 'jose';
-import type { UsedAssertion } from '../../people/index.ts';
+import { hashOf, type UsedAssertion } from '../../people/index.ts';
 import { openJws, publicKeysOf } from '../jws.ts';
 import type { ClientGrant } from '../types.ts';
 import { type Check, pass, TokenError } from './errors.ts';
@@ -78,8 +78,8 @@ export async function authenticateClient(
   const { id, secret } = authorization === undefined ? byForm(form) : byHeader(form, authorization);
   const client = await options.find(id);
   // Hashes have one length, so that nothing but the comparison's result shows.
-  const wanted = Buffer.from(client?.secretHash ?? hash('sha256', '', 'base64url'));
-  const same = timingSafeEqual(Buffer.from(hash('sha256', secret, 'base64url')), wanted);
+  const wanted = Buffer.from(client?.secretHash ?? hashOf(''));
+  const same = timingSafeEqual(Buffer.from(hashOf(secret)), wanted);
   if (client?.secretHash === undefined || !same) throw refused('client_secret');
   return { client, used: [] };
 }

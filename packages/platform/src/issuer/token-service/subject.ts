@@ -1,4 +1,11 @@
-import type { Door, IssuerConfig, Principal, PrincipalLookup, Verifier } from '@onbehalf/access';
+import {
+  type Door,
+  type IssuerConfig,
+  issuerNames,
+  type Principal,
+  type PrincipalLookup,
+  type Verifier,
+} from '@onbehalf/access';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
 import type { PrincipalName } from '../../people/index.ts';
@@ -127,7 +134,7 @@ async function foreignSubject(
   const audiences = [payload.aud].flat();
   if (!audiences.includes(o.issuer) && !audiences.includes(client)) throw refused('subject_audience');
   const { issuer, subject } = await verified(() => o.foreign(SecretValue.of(token), client));
-  const config = o.trusted().find((known) => namesOf(known).includes(issuer));
+  const config = o.trusted().find((known) => issuerNames(known).includes(issuer));
   const prefix = config?.subjectPrefix ?? config?.name ?? issuer;
   const sub = prefix === '' ? subject : `${prefix}:${subject}`;
   // Without a prefix a subject could be one of our own people, or pass for another issuer's or for an agent.
@@ -148,11 +155,6 @@ function isPrefixed(subject: string, trusted: readonly IssuerConfig[]): boolean 
   return (
     ['agent', 'client', 'legacy'].includes(first) || trusted.some((one) => (one.subjectPrefix ?? one.name) === first)
   );
-}
-
-/** A tenant issuer has one name per tenant. */
-function namesOf({ issuer, tenants }: IssuerConfig): readonly string[] {
-  return tenants === undefined ? [issuer] : tenants.map((tenant) => issuer.replace('{tenantid}', tenant));
 }
 
 async function verified(verify: () => Promise<Principal>): Promise<Principal> {
