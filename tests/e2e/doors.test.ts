@@ -3,8 +3,8 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import WebSocket from 'ws';
 import { routeTable as table } from './route-table.ts';
+import { upgrade } from './upgrade.ts';
 import { startWorld, type World } from './world.ts';
 
 /** Sends a request head and no body at all, and gives back the first line of the answer. */
@@ -25,28 +25,6 @@ function headOnly(url: string, head: string): Promise<string> {
       }
     });
     socket.on('error', reject);
-  });
-}
-
-/** What the answer to an upgrade was: a status, or `open`. */
-function upgrade(
-  url: string,
-  path: string,
-  options: { headers?: Record<string, string>; protocols?: string[] } = {},
-): Promise<number | 'open'> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, options.protocols ?? [], {
-      headers: options.headers ?? {},
-    });
-    socket.on('open', () => {
-      socket.close();
-      resolve('open');
-    });
-    socket.on('unexpected-response', (_request, response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    socket.on('error', (error) => (error.message.includes('Unexpected server response') ? undefined : reject(error)));
   });
 }
 

@@ -2,26 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { SignJWT } from 'jose';
-import WebSocket from 'ws';
+import { upgrade } from './upgrade.ts';
 import { say, startWorld, type World } from './world.ts';
 
 const seconds = () => Math.floor(Date.now() / 1_000);
-
-/** The status of an upgrade, or `open`. */
-function upgrade(url: string): Promise<number | 'open'> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url.replace('http', 'ws'));
-    socket.on('open', () => {
-      socket.close();
-      resolve('open');
-    });
-    socket.on('unexpected-response', (_request, response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    socket.on('error', (error) => (error.message.includes('Unexpected server response') ? undefined : reject(error)));
-  });
-}
 
 describe('P1 AUTH_JWT_SECRET: front ends that already issue HS256 tokens', () => {
   const secret = randomBytes(32).toString('hex');
@@ -68,10 +52,10 @@ spec: {to: {principal: {issuer: "legacy:env", subject: "7"}}, on: {kind: Agent, 
 
   test('REST and the WebSocket with access-token work; the other secret of a rotation too', async () => {
     assert.equal((await me({}, previous)).status, 200);
-    assert.equal(await upgrade(`${world.url}/api/agents/assistant/react?access-token=${await mint({})}`), 'open');
+    assert.equal(await upgrade(world.url, `/api/agents/assistant/react?access-token=${await mint({})}`), 'open');
     assert.equal((await say(world, await mint({}), 'hello')).body.state, 'completed');
     assert.equal(
-      await upgrade(`${world.url}/api/agents/assistant/react?access-token=${await mint({ role: 'INACTIVE' })}`),
+      await upgrade(world.url, `/api/agents/assistant/react?access-token=${await mint({ role: 'INACTIVE' })}`),
       403,
     );
   });

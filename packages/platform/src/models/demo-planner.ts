@@ -1,3 +1,4 @@
+import { isObject } from './is-object.ts';
 import type { ModelMessage, ModelTool, ModelToolCall } from './messages.ts';
 
 /** What the planner does next: calls to make, or a text to say. */
@@ -120,13 +121,11 @@ function asMarkdown(output: string): string {
   }
   const cell = (inner: unknown) =>
     (typeof inner === 'string' ? inner : (JSON.stringify(inner) ?? '')).replaceAll('|', '\\|');
-  const isRecord = (inner: unknown): inner is Record<string, unknown> =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner);
-  if (isRecord(value))
+  if (isObject(value))
     return Object.entries(value)
       .map(([key, inner]) => `- ${key}: ${cell(inner)}`)
       .join('\n');
-  if (!Array.isArray(value) || value.length === 0 || !value.every(isRecord)) return output;
+  if (!Array.isArray(value) || value.length === 0 || !value.every(isObject)) return output;
   const columns = [...new Set(value.flatMap((record) => Object.keys(record)))];
   const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
   return [

@@ -1,4 +1,5 @@
 import type { Usage } from '@onbehalf/resources';
+import { isObject } from './is-object.ts';
 import { ModelError } from './messages.ts';
 
 /** What one chunk of an answer says, in one form, whatever form the provider gave it. */
@@ -20,10 +21,6 @@ export interface CallPart {
 }
 
 const MOST_TOKENS = 1e12;
-
-type Fields = Record<string, unknown>;
-const isObject = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** @throws ModelError `upstream_truncated` for what is no JSON, `model_unavailable` for an error in mid-answer */
 export function readAnswerPart(data: string): AnswerPart {

@@ -1,3 +1,4 @@
+import { isObject } from './is-object.ts';
 import type { ModelMessage, ModelToolCall } from './messages.ts';
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -9,8 +10,7 @@ export const wireName = (name: string): string =>
 /** Arguments as they may go back: the text of an object, or an empty one where the model wrote something else. */
 export function wireArguments(text: string): string {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? text : '{}';
+    return isObject(JSON.parse(text)) ? text : '{}';
   } catch {
     return '{}';
   }
@@ -29,8 +29,7 @@ export function wireSchema(schema: Record<string, unknown>): Record<string, unkn
   const known = inForm.get(schema);
   if (known) return known;
   const { properties } = schema;
-  const isMapping = typeof properties === 'object' && properties !== null && !Array.isArray(properties);
-  const made = { ...schema, type: 'object', properties: isMapping ? properties : {} };
+  const made = { ...schema, type: 'object', properties: isObject(properties) ? properties : {} };
   inForm.set(schema, made);
   return made;
 }

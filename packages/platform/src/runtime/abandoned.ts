@@ -1,11 +1,11 @@
 import type { Usage } from '@onbehalf/resources';
 import type { Audit } from '../audit/index.ts';
-import { type Store, StoreError, type TurnRow } from '../store/index.ts';
+import { type Store, StoreError } from '../store/index.ts';
 import { RuntimeError } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import type { EventDraft, PersonRef } from './ports.ts';
 import { endedEvent } from './turn-end.ts';
-import type { TurnStatements } from './turn-rows.ts';
+import type { Abandoned, TurnStatements } from './turn-rows.ts';
 import { unclosed } from './unclosed.ts';
 import { addUsage, NO_USAGE } from './usage.ts';
 
@@ -20,8 +20,6 @@ export interface AbandonedOptions {
   /** Turns that are held here: their lease is renewed, whatever the row says at the moment. */
   isHeld(turn: string): boolean;
 }
-
-type Abandoned = TurnRow & { last_seq: number; deleted_at: number | null };
 
 const END = {
   state: 'interrupted',

@@ -1,8 +1,8 @@
 import type { SessionEvent } from '@onbehalf/resources';
 import type { ModelMessage, ModelToolCall } from '../models/index.ts';
+import { CHARACTERS_PER_TOKEN } from './usage.ts';
 
 const DEFAULT_MAX_TOKENS = 100_000;
-const CHARACTERS_PER_TOKEN = 4;
 
 interface Limits {
   maxTokens?: number | undefined;

@@ -9,7 +9,6 @@ export { CALL_REFUSALS, RuntimeError, TURN_CODES } from './errors.ts';
 export type {
   AgentExecutor,
   Authorize,
-  BoundTool,
   Caller,
   EventDraft,
   ToolPolicy,

@@ -8,6 +8,9 @@ export const LEASE_MS = 4_000;
 const HELD = ['running', 'awaiting_auth'] as const satisfies readonly TurnState[];
 const SWEEP = 200;
 
+/** A turn that nobody holds any more, and how far its session has come. */
+export type Abandoned = TurnRow & { last_seq: number; deleted_at: number | null };
+
 /** A turn as its holder knows it: the precondition of every write. */
 export interface Held {
   id: string;
@@ -173,7 +176,7 @@ export function turnStatements(store: Store) {
     },
     /** Turns that nobody holds any more, by id, `SWEEP` at a time. A session that was removed has no log to write to. */
     abandoned(before: number, after: string) {
-      return store.read<TurnRow & { last_seq: number; deleted_at: number | null }>(
+      return store.read<Abandoned>(
         builder
           .selectFrom('turns')
           .innerJoin('sessions', 'sessions.id', 'turns.session')

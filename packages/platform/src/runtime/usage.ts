@@ -1,6 +1,6 @@
 import type { Usage } from '@onbehalf/resources';
 
-const CHARACTERS_PER_TOKEN = 4;
+export const CHARACTERS_PER_TOKEN = 4;
 
 export const NO_USAGE: Readonly<Usage> = { inputTokens: 0, outputTokens: 0, totalTokens: 0, cachedInputTokens: 0 };
 
