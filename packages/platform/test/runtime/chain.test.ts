@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { withoutHashes } from '../../../../tests/without-hashes.ts';
+import { holdsToken } from '../../../../tests/holds-token.ts';
 import { type Chain, startChain } from './chain.ts';
 
 const BOTH = 'What have I ordered, show the details of the latest one, and how many vacation days do I have left?';
@@ -195,6 +195,6 @@ describe('a turn through real tool servers', () => {
       order.indexOf('tool.call') < order.indexOf('exchange') &&
         order.indexOf('exchange') < order.indexOf('tool.result'),
     );
-    assert.ok(!withoutHashes(all).includes('eyJ'), 'an event holds a token');
+    assert.ok(!holdsToken(JSON.stringify(all)), 'an event holds a token');
   });
 });
