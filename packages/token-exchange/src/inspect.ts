@@ -83,6 +83,8 @@ class ServiceKeys {
   readonly #monotonic: () => number;
   readonly #verify: ExchangeCrypto['verify'];
   #lookups: readonly number[] = [];
+  /** The last one: all tokens of a key begin alike. */
+  #header: { readonly part: string; readonly value: Record<string, unknown> } | undefined;
 
   constructor(
     fetcher: typeof fetch,
@@ -103,7 +105,8 @@ class ServiceKeys {
   async verify(token: SecretValue) {
     const payload = await this.#verified(token);
     const [part = ''] = token.reveal().split('.', 1);
-    return { payload: readObject(payload), header: readObject(base64url.decode(part)) };
+    if (this.#header?.part !== part) this.#header = { part, value: readObject(base64url.decode(part)) };
+    return { payload: readObject(payload), header: this.#header.value };
   }
 
   async #verified(token: SecretValue): Promise<Uint8Array> {

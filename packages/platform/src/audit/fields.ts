@@ -30,8 +30,7 @@ export function setAt(tree: object, pointer: string, value: unknown): void {
   if (typeof inner === 'object' && inner !== null && Object.hasOwn(inner, last)) Reflect.set(inner, last, value);
 }
 
-const stepsOf = (pointer: string): string[] =>
-  pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+const stepsOf = (pointer: string): string[] => {
+  const steps = pointer.split('/').slice(1);
+  return pointer.includes('~') ? steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~')) : steps;
+};

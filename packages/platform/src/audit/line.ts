@@ -31,8 +31,12 @@ const invisible = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u
 const escapeInvisible = (text: string): string =>
   text.replace(invisible, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
+// No dot, no space and nothing invisible: there is no token, no scheme and nothing to escape in it.
+const plain = new RegExp(`^[\\w:/@+#,~=-]{0,${maxText}}$`);
+
 /** A text as it stands in a line: also what a filter must be compared as. */
 export function cleanText(text: string): string {
+  if (plain.test(text)) return text;
   const bounded = text.length > 65_536 ? text.slice(0, 65_536) : text;
   const clean = escapeInvisible(redactTokens(bounded)).toWellFormed();
   return clean.length > maxText ? `${clean.slice(0, maxText).toWellFormed()}…` : clean;

@@ -34,9 +34,11 @@ const retryAfter = 20;
 /** Rows of a unit that is written in slices, so that who does not write waits no longer than a slice. */
 const LARGE = 300;
 const SLICE_MS = 5;
+/** How long the first unit waits at most while every turn of the event loop brings more. */
+const GATHER_MS = 3;
 
 /**
- * All units of a tick, one after another in one durable transaction: one fsync for many writers. Each is in a
+ * Units that come together, one after another in one durable transaction: one fsync for many writers. Each is in a
  * savepoint, so that one whose precondition failed takes nothing else with it.
  */
 export class GroupCommit {
@@ -83,9 +85,18 @@ export class GroupCommit {
       this.#scheduled = false;
       this.#flush();
     };
-    // After this tick's callbacks: what they all commit goes into one transaction.
-    if (delay === 0) setImmediate(flush);
+    if (delay === 0) this.#gather(flush, 0);
     else setTimeout(flush, delay);
+  }
+
+  /** Until a turn of the event loop brought nothing more: one that is alone waits for an empty turn, a few µs. */
+  #gather(flush: () => void, known: number): void {
+    setImmediate(() => {
+      const { length, 0: first } = this.#queue;
+      const waited = performance.now() - (first?.since ?? 0);
+      if (length > known && waited < GATHER_MS) this.#gather(flush, length);
+      else flush();
+    });
   }
 
   #flush(): void {

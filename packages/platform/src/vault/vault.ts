@@ -1,4 +1,4 @@
-import { createHmac, hash, hkdfSync } from 'node:crypto';
+import { createHmac, createSecretKey, hash, hkdfSync } from 'node:crypto';
 import type { SecretValue } from '@onbehalf/secret-value';
 import type { Audit, Signer } from '../audit/index.ts';
 import { type Statement, type Store, StoreError } from '../store/index.ts';
@@ -78,8 +78,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   let closed = false;
   let attached: { audit: Audit; mayUse: MayUse } | undefined;
   let rewrapping: Promise<Rewrapped> | undefined;
-  const hashKey = derive('keyed-hash');
-  const hashKeyId = hash('sha256', hashKey, 'base64url').slice(0, 8);
+  const hashKeyBytes = derive('keyed-hash');
+  const hashKeyId = hash('sha256', hashKeyBytes, 'base64url').slice(0, 8);
+  const hashKey = createSecretKey(hashKeyBytes);
+  hashKeyBytes.fill(0);
   const inlineKey = wrappingKey(derive('inline'));
 
   const keyedHash = (value: string) => {
@@ -167,7 +169,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     close() {
       closed = true;
       ring.clear();
-      for (const key of [root, hashKey, inlineKey.bytes]) key.fill(0);
+      for (const key of [root, inlineKey.bytes]) key.fill(0);
     },
   };
   return vault;
