@@ -2,6 +2,7 @@ import type { Resource } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import {
   deleteResource,
+  inSlices,
   insertResource,
   namespaceOf,
   replaceResource,
@@ -13,7 +14,6 @@ import { rebindingOf, targetOf } from './grants.ts';
 import { plansByName } from './laid.ts';
 import type { Planned, WriteOptions } from './placed.ts';
 import type { ControlPorts, Writer } from './ports.ts';
-import { inSlices } from './slices.ts';
 
 export async function commit(
   ports: ControlPorts,

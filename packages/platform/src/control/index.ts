@@ -10,4 +10,3 @@ export { litellmBase } from './environment.ts';
 export { ControlError, type ControlErrorCode } from './error.ts';
 export type { Placed, WriteOptions } from './placed.ts';
 export type { Writer } from './ports.ts';
-export { inSlices } from './slices.ts';

@@ -1,9 +1,8 @@
-import { type StoredResource, StoreError } from '../store/index.ts';
+import { inSlices, type StoredResource, StoreError } from '../store/index.ts';
 import { type ConditionPorts, computeConditions } from './conditions.ts';
 import { keyOf, keyOfNamed } from './laid.ts';
 import type { ControlPorts } from './ports.ts';
 import { referencesOf, resolve } from './references.ts';
-import { inSlices } from './slices.ts';
 
 const SETTLE_MS = 20;
 const RETRY_MS = 1_000;

@@ -1,5 +1,5 @@
 import type { ApplyResult, DocumentError, Kind, Resource } from '@onbehalf/resources';
-import type { StoredResource } from '../store/index.ts';
+import { inSlices, type StoredResource } from '../store/index.ts';
 import { again } from './again.ts';
 import { check, type World } from './checks.ts';
 import { commit } from './commit.ts';
@@ -11,7 +11,6 @@ import { decideRemoval, mayRead, permit } from './permit.ts';
 import type { Placed, Planned, WriteOptions } from './placed.ts';
 import { managedElsewhere, notThere, plan } from './plan.ts';
 import type { ControlPorts, Writer } from './ports.ts';
-import { inSlices } from './slices.ts';
 
 const TRIES = 4;
 

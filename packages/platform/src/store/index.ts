@@ -16,6 +16,7 @@ export {
 } from './registry.ts';
 export { namespaceOf, type StoredResource } from './resource-rows.ts';
 export { schemaVersion } from './schema.ts';
+export { inSlices } from './slices.ts';
 export { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from './sqlite.ts';
 export { openSqliteReader, type SqliteReader } from './sqlite-reader.ts';
 export type * from './tables.ts';

@@ -21,11 +21,11 @@ import {
 import { SecretValue } from '@onbehalf/secret-value';
 import { z } from 'zod';
 import type { Audit } from '../../audit/index.ts';
-import { again, type Control, ControlError, inSlices, isMoved, type Placed } from '../../control/index.ts';
+import { again, type Control, ControlError, isMoved, type Placed } from '../../control/index.ts';
 import type { Limits } from '../../limits/index.ts';
 import { refOf } from '../../people/index.ts';
 import type { Policy } from '../../policy/index.ts';
-import type { Registry, Store, StoredResource } from '../../store/index.ts';
+import { inSlices, type Registry, type Store, type StoredResource } from '../../store/index.ts';
 import type { Tools } from '../../tools/index.ts';
 import type { Vault } from '../../vault/index.ts';
 import type { Caller } from '../caller.ts';
