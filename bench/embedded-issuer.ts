@@ -12,7 +12,7 @@ import { inTurn, type Line, micros } from './measure.ts';
 
 const REQUESTS = 600;
 const AT_ONCE = 8;
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 export async function benchEmbeddedIssuer(): Promise<Line[]> {
   const [service, bare] = [start('service'), start('bare')];

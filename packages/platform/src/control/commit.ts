@@ -1,6 +1,7 @@
 import type { Resource } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import {
+  type AuditBody,
   deleteResource,
   inSlices,
   insertResource,
@@ -28,29 +29,6 @@ export async function commit(
   const by = { issuer: writer.principal.issuer, subject: writer.principal.subject };
   const changed = plans.filter((planned) => planned.action !== 'unchanged');
   const byName = plansByName(changed);
-  const breathe = inSlices();
-  const statements: Statement[] = [];
-  for (const planned of changed) {
-    await breathe();
-    const owned = planned.before
-      ? planned.resource
-      : ({ ...planned.resource, metadata: { ...planned.resource.metadata, owner: by } } as Resource);
-    const resource = bindGrant(ports, owned, byName);
-    planned.resource = resource;
-    statements.push(
-      planned.before ? replaceResource(store, resource, planned.before, by) : insertResource(store, resource, by),
-    );
-    for (const [field, value] of Object.entries(planned.secrets))
-      statements.push(
-        ...(await vault.seal({ kind: 'Secret', uid: resource.metadata.uid, field }, SecretValue.of(value))),
-      );
-  }
-  for (const before of pruned)
-    statements.push(
-      deleteResource(store, before),
-      ...(before.kind === 'Secret' ? vault.remove(before.metadata.uid) : []),
-    );
-  if (statements.length === 0) return;
   const line = (resource: Resource, action: string, rebound?: { from: string; to: string }) =>
     audit.line({
       type: 'change',
@@ -72,6 +50,34 @@ export async function commit(
         ...(rebound && { reboundFrom: rebound.from, reboundTo: rebound.to }),
       },
     });
+  const breathe = inSlices();
+  const statements: Statement[] = [];
+  const lines: AuditBody[] = [];
+  for (const planned of changed) {
+    await breathe();
+    const owned = planned.before
+      ? planned.resource
+      : ({ ...planned.resource, metadata: { ...planned.resource.metadata, owner: by } } as Resource);
+    const resource = bindGrant(ports, owned, byName);
+    planned.resource = resource;
+    statements.push(
+      planned.before ? replaceResource(store, resource, planned.before, by) : insertResource(store, resource, by),
+    );
+    for (const [field, value] of Object.entries(planned.secrets))
+      statements.push(
+        ...(await vault.seal({ kind: 'Secret', uid: resource.metadata.uid, field }, SecretValue.of(value))),
+      );
+    lines.push(line(resource, planned.action, rebindingOf(planned, registry, byName)));
+  }
+  for (const before of pruned) {
+    await breathe();
+    statements.push(
+      deleteResource(store, before),
+      ...(before.kind === 'Secret' ? vault.remove(before.metadata.uid) : []),
+    );
+    lines.push(line(before, 'deleted'));
+  }
+  if (statements.length === 0) return;
   // If the policy has moved while others were let in, all is asked again.
   if (ports.policy.table().revision !== asked) throw new StoreError('precondition_failed', 'the policy has changed');
   const { revision } = await store.commit({
@@ -80,10 +86,7 @@ export async function commit(
       ...changed.map(({ resource }) => ({ kind: resource.kind, key: resource.metadata.uid, op: 'put' as const })),
       ...pruned.map((resource) => ({ kind: resource.kind, key: resource.metadata.uid, op: 'delete' as const })),
     ],
-    audit: [
-      ...changed.map((planned) => line(planned.resource, planned.action, rebindingOf(planned, registry, byName))),
-      ...pruned.map((resource) => line(resource, 'deleted')),
-    ],
+    audit: lines,
   });
   await registry.settled(revision);
 }

@@ -2,6 +2,7 @@ import type { Kind, Resource, ResourceOf } from '@onbehalf/resources';
 import { kindNames } from '@onbehalf/resources';
 import { StoreError } from './error.ts';
 import { namespaceOf, type StoredResource, toResource, toRow } from './resource-rows.ts';
+import { inSlices } from './slices.ts';
 import type { ResourceRow } from './tables.ts';
 import type { Statement, Store } from './unit.ts';
 import { untilRead } from './watch.ts';
@@ -34,8 +35,8 @@ export interface Registry {
 
 type StatusChange = (status: StoredResource['status'], resource: StoredResource) => StoredResource['status'];
 
-const STATUS_UNIT = 100;
-const READ_AT_ONCE = 100;
+const STATUS_UNIT = 50;
+const READ_AT_ONCE = 50;
 
 const KINDS: ReadonlySet<string> = new Set(kindNames);
 const STATUS_TRIES = 5;
@@ -72,10 +73,12 @@ export async function createRegistry(store: Store, now: () => number = Date.now)
   async function follow(uids: ReadonlySet<string>, upTo: number) {
     const wanted = [...uids];
     const found: StoredResource[] = [];
+    const breathe = inSlices();
     for (let at = 0; at < wanted.length; at += READ_AT_ONCE) {
       const part = wanted.slice(at, at + READ_AT_ONCE);
       const query = store.builder.selectFrom('resources').selectAll().where('uid', 'in', part);
       found.push(...(await store.read<ResourceRow>(query.compile())).map(toResource));
+      await breathe();
     }
     const there = new Set(found.map(({ metadata }) => metadata.uid));
     for (const uid of wanted) if (!there.has(uid)) remove(uid);

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './error.ts';
+import { inSlices } from './slices.ts';
 import { concernsUnitOnly, isBusy, storeError } from './sqlite-error.ts';
 import { StatementCache } from './sqlite-statements.ts';
 import type { AuditBody, Change, CommitResult, CommitUnit } from './unit.ts';
@@ -33,7 +34,6 @@ interface Head {
 const retryAfter = 20;
 /** Rows of a unit that is written in slices, so that who does not write waits no longer than a slice. */
 const LARGE = 300;
-const SLICE_MS = 5;
 /** How long the first unit waits at most while every turn of the event loop brings more. */
 const GATHER_MS = 3;
 
@@ -152,13 +152,10 @@ export class GroupCommit {
     const changes: Change[] = [];
     try {
       const steps = this.#steps(pending.unit, changes);
-      let began = performance.now();
+      const breathe = inSlices();
       let step = steps.next();
       while (!step.done) {
-        if (performance.now() - began > SLICE_MS) {
-          await new Promise((resolve) => setImmediate(resolve));
-          began = performance.now();
-        }
+        await breathe();
         step = steps.next();
       }
       db.exec('commit');
