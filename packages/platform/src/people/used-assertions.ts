@@ -1,4 +1,4 @@
-import { type Statement, type Store, StoreError } from '../store/index.ts';
+import { prepared, type Statement, type Store, StoreError } from '../store/index.ts';
 
 /** An assertion that was accepted, to be remembered until it ends (RFC 7523 section 3, point 7). */
 export interface UsedAssertion {
@@ -12,13 +12,22 @@ export interface UsedAssertion {
 
 const conflictOf = (error: UsedAssertion['error']) => `replayed ${error}`;
 
-const insert = ({ builder }: Pick<Store, 'builder'>, { issuer, jti, expiresAt }: UsedAssertion) =>
-  builder.insertInto('jtis').values({ issuer, jti, expires_at: expiresAt });
+type Row = { issuer: string; jti: string; expires_at: number };
+
+const inserted = prepared((builder, row: Row) => builder.insertInto('jtis').values(row));
+const insertedOnce = prepared((builder, row: Row) =>
+  builder
+    .insertInto('jtis')
+    .values(row)
+    .onConflict((conflict) => conflict.doNothing()),
+);
+
+const rowOf = ({ issuer, jti, expiresAt }: UsedAssertion): Row => ({ issuer, jti, expires_at: expiresAt });
 
 /** Part of the unit that accepts: what is given for assertions and their use are stored together or not at all. */
 export function useOnce(store: Pick<Store, 'builder'>, used: readonly UsedAssertion[]): Statement[] {
   return used.map((assertion) => ({
-    query: insert(store, assertion).compile(),
+    query: inserted(store.builder, rowOf(assertion)),
     expect: 1,
     conflict: conflictOf(assertion.error),
   }));
@@ -27,9 +36,7 @@ export function useOnce(store: Pick<Store, 'builder'>, used: readonly UsedAssert
 /** For a refusal: what was presented is spent as well. */
 export function spend(store: Pick<Store, 'builder'>, used: readonly UsedAssertion[]): Statement[] {
   return used.map((assertion) => ({
-    query: insert(store, assertion)
-      .onConflict((conflict) => conflict.doNothing())
-      .compile(),
+    query: insertedOnce(store.builder, rowOf(assertion)),
   }));
 }
 

@@ -1,8 +1,18 @@
 import { parseEvent, type SessionEvent } from '@onbehalf/resources';
-import type { AuditBody, EventRow, Statement, Store } from '../store/index.ts';
+import { type AuditBody, type EventRow, prepared, type Statement, type Store } from '../store/index.ts';
 import type { EventDraft, Listener } from './ports.ts';
 
 const PAGE = 500;
+
+const inserted = prepared((builder, row: EventRow) => builder.insertInto('events').values(row));
+const moved = prepared((builder, to: { session: string; after: number; seq: number; at: number }) =>
+  builder
+    .updateTable('sessions')
+    .set({ last_seq: to.seq, updated_at: to.at })
+    .where('id', '=', to.session)
+    .where('last_seq', '=', to.after)
+    .where('deleted_at', 'is', null),
+);
 
 /** The append-only, numbered log of every session: stored before it is told to anyone. */
 export class EventLog {
@@ -36,16 +46,11 @@ export class EventLog {
       } as SessionEvent),
     );
     const { builder } = this.#store;
-    const moved = builder
-      .updateTable('sessions')
-      .set({ last_seq: at.lastSeq + events.length, updated_at: time })
-      .where('id', '=', at.session)
-      .where('last_seq', '=', at.lastSeq)
-      .where('deleted_at', 'is', null);
+    const to = { session: at.session, after: at.lastSeq, seq: at.lastSeq + events.length, at: time };
     await this.#store.commit({
       statements: [
-        { query: moved.compile(), expect: 1, conflict: 'session_moved' },
-        ...events.map((event) => ({ query: builder.insertInto('events').values(toRow(event)).compile(), expect: 1 })),
+        { query: moved(builder, to), expect: 1, conflict: 'session_moved' },
+        ...events.map((event) => ({ query: inserted(builder, toRow(event)), expect: 1 })),
         ...(more.statements ?? []),
       ],
       ...(more.audit && { audit: more.audit }),

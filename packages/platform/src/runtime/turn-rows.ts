@@ -1,6 +1,6 @@
 import type { TurnState } from '@onbehalf/resources';
 import { sql } from 'kysely';
-import type { SessionRow, Statement, Store, TurnRow } from '../store/index.ts';
+import { prepared, type SessionRow, type Statement, type Store, type TurnRow } from '../store/index.ts';
 import type { FinishedTurn, PersonRef } from './ports.ts';
 
 export const LEASE_MS = 4_000;
@@ -28,6 +28,15 @@ export interface Counted {
 export const personText = ({ issuer, subject }: PersonRef) => JSON.stringify({ issuer, subject });
 
 export type TurnStatements = ReturnType<typeof turnStatements>;
+
+const held = prepared((builder, turn: Held) =>
+  builder
+    .selectFrom('turns')
+    .select('id')
+    .where('id', '=', turn.id)
+    .where('holder', '=', turn.holder)
+    .where('fence', '=', turn.fence),
+);
 
 /** The statements of a turn's life, each with the precondition that keeps a second holder out. */
 export function turnStatements(store: Store) {
@@ -68,13 +77,8 @@ export function turnStatements(store: Store) {
     },
     /** The turn is still held, by this holder. */
     fence(turn: Held): Statement {
-      const held = builder
-        .selectFrom('turns')
-        .select('id')
-        .where('id', '=', turn.id)
-        .where('holder', '=', turn.holder)
-        .where('fence', '=', turn.fence);
-      return { query: held.compile(), expect: 1, conflict: 'fence' };
+      const { id, holder, fence } = turn;
+      return { query: held(builder, { id, holder, fence }), expect: 1, conflict: 'fence' };
     },
     /** Ends the turn and frees its session. `abandonedBefore`: only while nobody has renewed its lease. */
     finish(

@@ -5,6 +5,7 @@
  * promises is test/store/conformance.ts, for every database.
  */
 export { StoreError, type StoreErrorCode } from './error.ts';
+export { prepared } from './prepared.ts';
 export {
   createRegistry,
   deleteResource,

@@ -1,6 +1,7 @@
 import type { Kind, Resource, ResourceOf } from '@onbehalf/resources';
 import { kindNames } from '@onbehalf/resources';
 import { StoreError } from './error.ts';
+import { prepared } from './prepared.ts';
 import { namespaceOf, type StoredResource, toResource, toRow } from './resource-rows.ts';
 import { inSlices } from './slices.ts';
 import type { ResourceRow } from './tables.ts';
@@ -178,14 +179,20 @@ export function nextVersion(before: Resource, at: number, specChanged = false): 
   };
 }
 
+const inserted = prepared((builder, row: ResourceRow) => builder.insertInto('resources').values(row));
+
 /** The precondition `resource_exists` fails when the name was taken meanwhile. */
 export function insertResource(store: Store, resource: Resource, writer: StoredResource['writer']): Statement {
   return {
-    query: store.builder.insertInto('resources').values(toRow(resource, writer)).compile(),
+    query: inserted(store.builder, toRow(resource, writer)),
     expect: 1,
     conflict: 'resource_exists',
   };
 }
+
+const replaced = prepared((builder, { uid, before, ...columns }: ResourceRow & { before: number }) =>
+  builder.updateTable('resources').set(columns).where('uid', '=', uid).where('resource_version', '=', before),
+);
 
 /** The precondition `resource_version` fails when somebody else wrote first. */
 export function replaceResource(
@@ -194,14 +201,9 @@ export function replaceResource(
   before: StoredResource,
   writer = before.writer,
 ): Statement {
-  const { uid: _uid, ...columns } = toRow(next, writer);
+  const { uid, resourceVersion } = before.metadata;
   return {
-    query: store.builder
-      .updateTable('resources')
-      .set(columns)
-      .where('uid', '=', before.metadata.uid)
-      .where('resource_version', '=', Number(before.metadata.resourceVersion))
-      .compile(),
+    query: replaced(store.builder, { ...toRow(next, writer), uid, before: Number(resourceVersion) }),
     expect: 1,
     conflict: 'resource_version',
   };

@@ -97,7 +97,7 @@ spec: {type: Declarative, declarative: {}}
     const { call } = chain.tools;
     chain.tools.call = async () => {
       most = Math.max(most, ++now);
-      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setTimeout(resolve, 30));
       now--;
       return { isError: false, output: 'ok', truncated: false, ms: 0 };
     };
