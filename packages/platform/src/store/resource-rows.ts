@@ -10,16 +10,16 @@ export function toResource(row: ResourceRow): StoredResource {
     row.writer_iss !== null && row.writer_sub !== null
       ? { issuer: row.writer_iss, subject: row.writer_sub }
       : undefined;
-  const labels = JSON.parse(row.labels) as Record<string, string>;
-  const annotations = JSON.parse(row.annotations) as Record<string, string>;
+  const labels = textsOf(row.labels);
+  const annotations = textsOf(row.annotations);
   return {
     apiVersion: API_VERSION,
     kind: row.kind,
     metadata: {
       name: row.name,
       ...(row.namespace !== '' && { namespace: row.namespace }),
-      ...(Object.keys(labels).length > 0 && { labels }),
-      ...(Object.keys(annotations).length > 0 && { annotations }),
+      ...(labels && { labels }),
+      ...(annotations && { annotations }),
       uid: row.uid,
       generation: Number(row.generation),
       resourceVersion: String(row.resource_version),
@@ -34,6 +34,8 @@ export function toResource(row: ResourceRow): StoredResource {
     writer,
   } as StoredResource;
 }
+
+const textsOf = (json: string) => (json === '{}' ? undefined : (JSON.parse(json) as Record<string, string>));
 
 /** Cluster-scoped kinds have the empty namespace in the table. */
 export function namespaceOf(resource: { kind: Resource['kind']; metadata: { namespace?: string } }): string {

@@ -28,7 +28,7 @@ export function openSqliteReader(path: string): SqliteReader {
       textIn: sqliteTextIn,
       async read<R>(query: { sql: string; parameters: readonly unknown[] }): Promise<R[]> {
         try {
-          return reads.rows(query.sql, query.parameters).map((row) => ({ ...row }) as R);
+          return reads.rows(query.sql, query.parameters) as R[];
         } catch (error) {
           throw storeError(error);
         }

@@ -2,7 +2,8 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 
 interface Prepared {
   statement: StatementSync;
-  returnsRows: boolean;
+  /** Of the columns; none where no rows are returned. */
+  names: readonly string[];
 }
 
 const capacity = 500;
@@ -16,16 +17,21 @@ export class StatementCache {
     this.#db = db;
   }
 
+  /** Plain objects, as every other database returns them: made of lists, for a fourth of what the binding's own cost. */
   rows(sql: string, parameters: readonly unknown[]): Record<string, SQLOutputValue>[] {
-    return this.#get(sql).statement.all(...(parameters as SQLInputValue[]));
+    const { statement, names } = this.#get(sql);
+    return lists(statement, parameters).map((values) => {
+      const row: Record<string, SQLOutputValue> = {};
+      for (let index = 0; index < names.length; index++) row[names[index] as string] = values[index] ?? null;
+      return row;
+    });
   }
 
   /** Affected rows, or, for a statement that returns rows, how many it returned. */
   run(sql: string, parameters: readonly unknown[]): { count: number; id: number } {
-    const { statement, returnsRows } = this.#get(sql);
-    const values = parameters as SQLInputValue[]; // checked by the binding
-    if (returnsRows) return { count: statement.all(...values).length, id: 0 };
-    const result = statement.run(...values);
+    const { statement, names } = this.#get(sql);
+    if (names.length > 0) return { count: lists(statement, parameters).length, id: 0 };
+    const result = statement.run(...(parameters as SQLInputValue[]));
     return { count: Number(result.changes), id: Number(result.lastInsertRowid) };
   }
 
@@ -40,7 +46,8 @@ export class StatementCache {
       return known;
     }
     const statement = this.#db.prepare(sql);
-    const prepared = { statement, returnsRows: statement.columns().length > 0 };
+    const prepared = { statement, names: statement.columns().map(({ name }) => name) };
+    statement.setReturnArrays(true);
     if (this.#prepared.size === capacity) {
       const [oldest] = this.#prepared.keys();
       if (oldest !== undefined) this.#prepared.delete(oldest);
@@ -49,3 +56,7 @@ export class StatementCache {
     return prepared;
   }
 }
+
+/** Parameters are checked by the binding, whose types do not know that rows were asked for as lists. */
+const lists = (statement: StatementSync, parameters: readonly unknown[]) =>
+  statement.all(...(parameters as SQLInputValue[])) as unknown as SQLOutputValue[][];

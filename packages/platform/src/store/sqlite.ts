@@ -76,8 +76,7 @@ function connect(options: SqliteStoreOptions, held: DatabaseSync, db: DatabaseSy
     async read<R>(query: { sql: string; parameters: readonly unknown[] }): Promise<R[]> {
       if (closing !== undefined) throw new StoreError('closed', 'the store is closed');
       try {
-        // A plain object, as every other database returns it.
-        return reads.rows(query.sql, query.parameters).map((row) => ({ ...row }) as R);
+        return reads.rows(query.sql, query.parameters) as R[];
       } catch (error) {
         throw storeError(error);
       }
