@@ -231,6 +231,25 @@ describe('people of another issuer', () => {
     assert.equal((await world.as(overflowed, 'GET', '/agents/assistant')).status, 404);
   });
 
+  test('P4 an entry of a groups claim that is no text is left out alone: the others count, and the issuer says so', async () => {
+    const accepted = async () => {
+      const { body } = await world.admin<{ status: { conditions?: Condition[] } }>('GET', '/trusted-issuers/partner');
+      return body.status.conditions?.find(({ type }) => type === 'Accepted');
+    };
+    assert.equal((await accepted())?.reason, 'Valid');
+    const orders = async (groups: unknown[]) => {
+      const { body } = await say(world, await partner.token('ursula', { groups }), 'list my orders');
+      return body.toolCalls[0]?.isError;
+    };
+    assert.equal(await orders(['staff', 7, null]), false);
+    assert.equal(await orders(['contractors', 7]), true);
+    const said = await eventually(accepted, (condition) => condition?.reason === 'ClaimsLeftOut');
+    assert.deepEqual(
+      [said?.status, said?.reason, said?.message],
+      ['True', 'ClaimsLeftOut', 'entries that are no text were left out of groups'],
+    );
+  });
+
   test('J3 J8 J9 J11 D4 look-alikes, other audiences, other kinds of token, and one with act', async () => {
     const me = async (more: JWTPayload, header = {}) =>
       (await world.as(await partner.token('alice', more, header), 'GET', '/me')).status;

@@ -143,7 +143,9 @@ export const IDENTITY_CHECKS: readonly Check[] = [
     code: 'claims_invalid',
     says: 'a claim has the wrong type',
     passes: ({ payload }) =>
-      ['jti', 'sid', 'azp', 'client_id', 'scope'].every((name) => isStringOrAbsent(payload[name])) &&
+      ['jti', 'sid', 'azp', 'client_id'].every((name) => isStringOrAbsent(payload[name])) &&
+      // RFC 8693 section 4.2 has one string; several issuers write a list, as others do in `scp`.
+      (payload.scope === undefined || stringList(payload.scope) !== undefined) &&
       (payload.act === undefined || isActor(payload.act)),
   },
   {

@@ -23,7 +23,8 @@ export interface Identity {
 
 export function identityOf(payload: JsonObject, issuer: IssuerConfig, tokenHash: string): Identity {
   const { name = 'name', email = 'email', roles, groups } = issuer.claims ?? {};
-  const groupList = groups === undefined ? undefined : groupsOf(payload, groups);
+  const textsAt = (path: string) => textsIn(claimAt(payload, path), () => issuer.onOddClaim?.(path));
+  const groupList = groups === undefined || overflowed(payload, groups) ? undefined : textsAt(groups);
   const actors = actorsOf(payload.act);
   return {
     principal: {
@@ -38,7 +39,7 @@ export function identityOf(payload: JsonObject, issuer: IssuerConfig, tokenHash:
       ...(actors.length > 0 ? { act: actors } : {}),
       credential: credentialOf(payload, tokenHash),
     },
-    claimedRole: roles === undefined ? capRole('REGULAR', issuer.maxRole) : roleOf(claimAt(payload, roles), issuer),
+    claimedRole: roles === undefined ? capRole('REGULAR', issuer.maxRole) : roleOf(textsAt(roles), issuer),
     issuedAt: isTime(payload.iat) ? payload.iat : undefined,
   };
 }
@@ -91,22 +92,43 @@ export function roleOf(claim: unknown, issuer: Pick<IssuerConfig, 'roleMap' | 'm
   return role === undefined ? undefined : capRole(role, issuer.maxRole);
 }
 
-/** The value at a claim's own name, else at a dotted path into objects. */
+/** A text, or those in a list; undefined where there is neither. What else a list holds names nothing. */
+function textsIn(value: unknown, odd: () => void): readonly string[] | undefined {
+  const texts = stringList(value);
+  if (texts !== undefined || !Array.isArray(value)) return texts;
+  odd();
+  return value.filter((item) => typeof item === 'string');
+}
+
+/** The steps of a path, dots between them; what stands in quotes is one step. Undefined where it is none. */
+function stepsOf(path: string): readonly string[] | undefined {
+  const steps = paths.get(path) ?? readPath(path);
+  if (steps !== undefined && paths.size < MAX_PATHS) paths.set(path, steps);
+  return steps;
+}
+const paths = new Map<string, readonly string[]>();
+const MAX_PATHS = 1_000;
+
+function readPath(path: string): readonly string[] | undefined {
+  if (!/^(?:"[^"]+"|[^".]+)(?:\.(?:"[^"]+"|[^".]+))*$/.test(path)) return undefined;
+  return (path.match(/"[^"]+"|[^".]+/g) ?? []).map((step) => step.replaceAll('"', ''));
+}
+
+/** The value at a claim's own name, else at a path into objects. */
 function claimAt(payload: JsonObject, path: string): unknown {
   if (Object.hasOwn(payload, path)) return payload[path];
   let value: unknown = payload;
-  for (const name of path.split('.')) {
+  for (const name of stepsOf(path) ?? [path]) {
     if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
     value = value[name];
   }
   return value;
 }
 
-/** Undefined where the token does not say, or says that there were too many (Entra's `hasgroups`, `_claim_names`). */
-function groupsOf(payload: JsonObject, path: string): readonly string[] | undefined {
-  const overflow = payload._claim_names;
-  const overflowed = payload.hasgroups !== undefined || (isObject(overflow) && Object.hasOwn(overflow, path));
-  return overflowed ? undefined : stringList(claimAt(payload, path));
+/** Whether the token says that there were too many groups (Entra's `hasgroups`, `_claim_names`). */
+function overflowed(payload: JsonObject, path: string): boolean {
+  const elsewhere = payload._claim_names;
+  return payload.hasgroups !== undefined || (isObject(elsewhere) && Object.hasOwn(elsewhere, path));
 }
 
 /** Injective: with several claims, a value that holds the separator would let two people meet in one subject. */

@@ -86,8 +86,10 @@ export interface IssuerConfig {
   subjectClaims: readonly string[];
   /** For the token service's `sub`. Not read here. */
   subjectPrefix?: string;
-  /** Names of claims, or paths such as `realm_access.roles`. */
+  /** Names of claims, or paths such as `realm_access.roles`; a name with a dot in a path is quoted: `access."my.app".roles`. */
   claims?: { name?: string; email?: string; roles?: string; groups?: string };
+  /** Told of a claim that held something besides texts, which was left out; at each verification, so it must be quick. */
+  onOddClaim?: (claim: string) => void;
   /** Claim value to role; `*` for a token whose roles name none of the others. Default: the roles' own names. */
   roleMap?: Readonly<Record<string, Role>>;
   /** What this issuer can make of anyone at most. */

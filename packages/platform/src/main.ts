@@ -242,7 +242,16 @@ export async function startPlatform(config: Config): Promise<Platform> {
     };
     const control = createControl({
       people,
-      ...{ store, registry, audit, vault, policy, now, issuerProblem: trusted.problemOf },
+      ...{
+        store,
+        registry,
+        audit,
+        vault,
+        policy,
+        now,
+        issuerProblem: trusted.problemOf,
+        issuerNotice: trusted.noticeOf,
+      },
       embedded: { issuer: issuer.issuer, doorAudiences: issuer.platform.doorAudiences },
       onError: noteError('conditions'),
     });

@@ -103,6 +103,15 @@ export const jwsAlgorithms = [
 
 const audienceList = z.array(z.string().min(1)).exactOptional();
 
+/** The name of a claim, or a path into objects; a name with a dot is quoted. */
+const claimPath = z
+  .string()
+  .max(512)
+  .regex(/^(?:"[^"]+"|[^".]+)(?:\.(?:"[^"]+"|[^".]+)){0,15}$/, {
+    message:
+      'must be the name of a claim or a path such as realm_access.roles; quote a name with a dot: access."my.app".roles',
+  });
+
 export const trustedIssuerSpec = z
   .strictObject({
     issuer: z.string().min(1),
@@ -120,10 +129,10 @@ export const trustedIssuerSpec = z
     subjectPrefix: z.string().exactOptional(),
     claims: z
       .strictObject({
-        name: z.string().exactOptional(),
-        email: z.string().exactOptional(),
-        roles: z.string().exactOptional(),
-        groups: z.string().exactOptional(),
+        name: claimPath.exactOptional(),
+        email: claimPath.exactOptional(),
+        roles: claimPath.exactOptional(),
+        groups: claimPath.exactOptional(),
       })
       .exactOptional(),
     roleMap: z.record(z.string(), role).exactOptional(),

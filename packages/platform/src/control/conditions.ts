@@ -15,7 +15,8 @@ import { grantConditions } from './grant-conditions.ts';
 import type { ControlPorts, Deciding } from './ports.ts';
 import { admission, referencesOf, resolve } from './references.ts';
 
-export type ConditionPorts = Deciding & Pick<ControlPorts, 'now' | 'people' | 'embedded' | 'issuerProblem'>;
+export type ConditionPorts = Deciding &
+  Pick<ControlPorts, 'now' | 'people' | 'embedded' | 'issuerProblem' | 'issuerNotice'>;
 
 const TOOLS = 'spec.declarative.tools[';
 
@@ -42,7 +43,8 @@ export function computeConditions(ports: ConditionPorts, resource: StoredResourc
       conditions = conditions.filter((condition) => condition.type !== type);
   };
   const refused = resource.kind === 'TrustedIssuer' ? ports.issuerProblem?.(resource.metadata.uid) : undefined;
-  const accepted = refused ?? acceptance(resource);
+  const notice = resource.kind === 'TrustedIssuer' ? ports.issuerNotice?.(resource.metadata.uid) : undefined;
+  const accepted = refused ?? (notice ? { reason: 'ClaimsLeftOut', message: notice } : acceptance(resource));
   set('Accepted', refused === undefined, accepted.reason, accepted.message);
   const problems = referenceProblems(ports, resource);
   set(

@@ -38,4 +38,6 @@ export interface ControlPorts extends Deciding {
   onError: (error: unknown) => void;
   /** Why this TrustedIssuer is not trusted, if it is not. */
   issuerProblem?: (uid: string) => { reason: string; message: string } | undefined;
+  /** What the tokens of a trusted issuer held that could not be used. */
+  issuerNotice?: (uid: string) => string | undefined;
 }

@@ -50,6 +50,8 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
   /** Issuers that were read before. */
   const seen = new Set<string>();
   let problems = new Map<string, IssuerProblem>();
+  /** Claims of an issuer that held something besides texts, since it was written last. */
+  const odd = new Map<string, { version: string; claims: Set<string> }>();
   let closed = false;
 
   async function rebuild() {
@@ -77,7 +79,13 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
           next.set(uid, known);
           continue;
         }
-        const config = await configOf(options, resource);
+        const noteOdd = (claim: string) => {
+          const noted = odd.get(uid)?.version === version ? odd.get(uid) : undefined;
+          if (noted?.claims.has(claim)) return;
+          odd.set(uid, { version, claims: new Set([...(noted?.claims ?? []), claim]) });
+          options.onJudged([uid]);
+        };
+        const config = { ...(await configOf(options, resource)), onOddClaim: noteOdd };
         const mistakes = issuerProblems(config);
         if (mistakes.length > 0) refuse({ reason: 'NotUsable', message: mistakes.join('; ') });
         else {
@@ -100,6 +108,7 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     for (const [uid, { version }] of next)
       if (String(registry.byUid(uid)?.metadata.generation) !== version) next.delete(uid);
     problems = found;
+    for (const uid of odd.keys()) if (!next.has(uid)) odd.delete(uid);
     built = next;
     current = [...next.values()].map(({ config }) => config);
     for (const name of changed) options.onChange(name);
@@ -138,6 +147,12 @@ export function createTrustedIssuers<L>(options: TrustedIssuersOptions<L>) {
     logins: (): readonly L[] => [...built.values()].flatMap(({ login }) => (login === undefined ? [] : [login])),
     settled: () => working,
     problemOf: (uid: string): IssuerProblem | undefined => problems.get(uid),
+    /** What its tokens hold that could not be used, though they were good. */
+    noticeOf(uid: string): string | undefined {
+      const noted = odd.get(uid);
+      if (noted === undefined || noted.version !== built.get(uid)?.version) return undefined;
+      return `entries that are no text were left out of ${[...noted.claims].join(' and ')}`;
+    },
     close() {
       closed = true;
       clearTimeout(timer);

@@ -59,15 +59,16 @@ async function withIssuers(env: Record<string, string> = {}) {
   });
   const problems: [string, string][] = [];
   const changed: string[] = [];
+  const judged: string[] = [];
   const trusted = createTrustedIssuers({
     ...{ registry, egress, sharedSecrets, embedded: EMBEDDED },
     onProblem: (name, problem) => problems.push([name, problem]),
     onChange: (name) => changed.push(name),
     loginOf: ({ metadata: { name }, spec }) => (spec.login ? name : undefined),
-    onJudged: () => undefined,
+    onJudged: (uids) => judged.push(...uids),
   });
   return {
-    ...{ ...f, metadata, trusted, problems, changed },
+    ...{ ...f, metadata, trusted, problems, changed, judged },
     names: () => trusted.list().map(({ name }) => name),
     problemOf: (name: string) => trusted.problemOf(f.get('TrustedIssuer', name).metadata.uid),
     async [Symbol.asyncDispose]() {
@@ -81,6 +82,26 @@ async function withIssuers(env: Record<string, string> = {}) {
 }
 
 const issuer = (name: string, url: string, more = '') => doc('TrustedIssuer', name, `{issuer: "${url}"${more}}`);
+test('what tokens held besides texts is told of their issuer, once for each claim, until it is written again', async () => {
+  await using f = await withIssuers();
+  const key =
+    '{kty: EC, crv: P-256, x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0, kid: k, alg: ES256}';
+  const written = (more = '') => issuer('written', 'https://c.example', `, keys: [${key}], algorithms: [ES256]${more}`);
+  await f.apply('ada', written());
+  await f.trusted.settled();
+  const { uid } = f.get('TrustedIssuer', 'written').metadata;
+  const told = f.trusted.list()[0];
+  assert.equal(f.trusted.noticeOf(uid), undefined);
+  for (const claim of ['groups', 'groups', 'roles']) told?.onOddClaim?.(claim);
+  assert.equal(f.trusted.noticeOf(uid), 'entries that are no text were left out of groups and roles');
+  assert.deepEqual(f.judged, [uid, uid]);
+  await f.apply('ada', written(', leeway: 5s'));
+  await f.trusted.settled();
+  assert.equal(f.trusted.noticeOf(uid), undefined);
+  told?.onOddClaim?.('groups');
+  assert.equal(f.trusted.noticeOf(uid), undefined, 'of what was written before');
+});
+
 const legacy = (name: string, env: string, more = '') =>
   doc('TrustedIssuer', name, `{issuer: "legacy:${name}", legacyHs256: {secretRef: {env: ${env}}${more}}}`);
 
@@ -111,7 +132,9 @@ test('an issuer is trusted for what its resource says: keys by discovery, by add
   const [found, named, written] = ['found', 'named', 'written'].map((name) =>
     f.trusted.list().find((one) => one.name === name),
   );
-  assert.deepEqual(found, {
+  const { onOddClaim, ...read } = found ?? {};
+  assert.equal(typeof onOddClaim, 'function');
+  assert.deepEqual(read, {
     name: 'found',
     issuer: `${f.metadata.url}/a`,
     keys: { kind: 'jwks', uri: `${f.metadata.url}/a/jwks` },
