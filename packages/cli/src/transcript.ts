@@ -53,6 +53,9 @@ export function createTranscript(io: Io, out: Output) {
         break;
       case 'turn.ended':
         closeLine();
+        // How any other turn ended is said by the command.
+        if (event.data.state === 'completed' && event.data.message !== undefined)
+          dim(`  ${oneLine(event.data.message)}`);
         break;
     }
   };

@@ -97,6 +97,9 @@ export const eventData = {
     model: z.string(),
     estimated: z.boolean().exactOptional(),
     costUsd: z.number().exactOptional(),
+    /** Of a model call that failed: why, as the turn's end says it. */
+    code: z.string().exactOptional(),
+    message: z.string().exactOptional(),
   }),
   'step.ended': z.strictObject({ finishReason: z.string(), toolCalls: z.int() }),
   'turn.ended': z.strictObject({

@@ -5,13 +5,21 @@ export interface ModelToolCall {
   callId: string;
   name: string;
   arguments: string;
+  /** What the provider that asked for it wants back beside it, within the turn. */
+  carried?: Readonly<Record<string, unknown>>;
 }
 
 /** The loop's own message format. Text of tools is data: it never becomes a `system` message. */
 export type ModelMessage =
   | { role: 'system'; text: string }
   | { role: 'user'; text: string }
-  | { role: 'assistant'; text: string; toolCalls: readonly ModelToolCall[] }
+  | {
+      role: 'assistant';
+      text: string;
+      toolCalls: readonly ModelToolCall[];
+      /** What the provider that said it wants back beside it, within the turn: reasoning, and its signatures. */
+      carried?: Readonly<Record<string, unknown>>;
+    }
   | { role: 'tool'; callId: string; name: string; output: string; isError: boolean };
 
 export interface ModelTool {
@@ -35,7 +43,8 @@ export type ModelChunk =
   | { type: 'usage'; usage: Usage; estimated?: boolean }
   /** Fields of the provider's answer that made no sense and were left out. */
   | { type: 'odd'; fields: readonly string[] }
-  | { type: 'end'; finishReason: string };
+  /** `carried`: goes back to this provider with the message, as it is. */
+  | { type: 'end'; finishReason: string; carried?: Readonly<Record<string, unknown>> };
 
 /** Why a model call did not work out; also how a turn ends over it. */
 export const MODEL_ERRORS = {
@@ -52,7 +61,7 @@ export const MODEL_ERRORS = {
 } as const;
 export type ModelErrorCode = keyof typeof MODEL_ERRORS;
 
-/** A model call that did not work out. The message is for people and never repeats what the provider answered. */
+/** A model call that did not work out. The message is for people; a provider's own words in it are bounded and scrubbed. */
 export class ModelError extends CodedError<ModelErrorCode> {}
 
 /** One provider's way to stream an answer. `retriable` failures happen before the first chunk only. */

@@ -150,7 +150,7 @@ function fixedHeaders({ defaultHeaders, openAI }: ModelConfigSpec): Record<strin
 function modelLimits({ timeouts = {} }: ModelConfigSpec) {
   const { firstToken, idle } = timeouts;
   return {
-    ...(firstToken !== undefined && { firstByteMs: milliseconds(firstToken) }),
+    ...(firstToken !== undefined && { firstTokenMs: milliseconds(firstToken) }),
     ...(idle !== undefined && { idleMs: milliseconds(idle) }),
   };
 }

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Usage } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { type Egress, EgressError, type TlsSettings } from '../egress/index.ts';
+import { type Egress, EgressError, type EgressErrorCode, type TlsSettings } from '../egress/index.ts';
 import { CallAssembly } from './call-assembly.ts';
+import { CarriedParts } from './carried-parts.ts';
 import { type ModelChunk, type ModelClient, ModelError, type ModelMessage, type ModelRequest } from './messages.ts';
 import { readAnswerPart } from './provider-answer.ts';
-import { sseData } from './server-sent-events.ts';
+import { overBudget, refusal } from './refusal.ts';
+import { answerData } from './server-sent-events.ts';
 import { inTurn, wireCall, wireSchema } from './wire-form.ts';
 
 export interface OpenAiOptions {
@@ -20,66 +22,89 @@ export interface OpenAiOptions {
   /** LiteLLM's attribution headers; other providers would not know them. */
   attribution?: boolean;
   /** What the ModelConfig says about time, in milliseconds. */
-  limits?: { firstByteMs?: number; idleMs?: number };
+  limits?: { firstTokenMs?: number; idleMs?: number };
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 const MAX_RETRIES = 2;
-const LIMITS = { connectMs: 10_000, firstByteMs: 60_000, idleMs: 60_000, totalMs: 3_600_000, maxBytes: 64 << 20 };
+const SILENCE_MS = 60_000;
+const LIMITS = { connectMs: 10_000, totalMs: 3_600_000, maxBytes: 64 << 20 };
+
+/** Nothing of an answer was there: as little as with a 503. */
+const LOST: ReadonlySet<EgressErrorCode> = new Set(['connect_failed', 'upstream_failed']);
 
 /**
  * A lean client of the Chat Completions API, as LiteLLM, vLLM, Ollama and others serve it. Buffers are scanned as they
- * come; no request is repeated once the first chunk was delivered.
+ * come; no request is repeated once the first byte of an answer was there.
  */
 export function createOpenAiClient(options: OpenAiOptions): ModelClient {
   const url = `${options.baseUrl.replace(/\/+$/, '')}/chat/completions`;
   const sleep = options.sleep ?? ((ms, signal) => delay(ms, undefined, { signal }));
+  const { firstTokenMs = SILENCE_MS, idleMs = SILENCE_MS } = options.limits ?? {};
 
-  async function open(request: ModelRequest) {
+  async function open(request: ModelRequest, silence: Silence) {
     for (let attempt = 0; ; attempt++) {
+      const last = attempt >= MAX_RETRIES;
+      let after: string | string[] | undefined;
+      silence.allow(firstTokenMs, 'firstToken');
       const credential = await options.credential(request);
-      const response = await options.egress.request(url, {
-        method: 'POST',
-        headers: {
-          ...options.headers,
-          'content-type': 'application/json',
-          accept: 'text/event-stream',
-          ...(options.attribution && attributionHeaders(request)),
-          ...(credential && { authorization: `Bearer ${credential.reveal()}` }),
-        },
-        body: JSON.stringify(requestBody(options, request)),
-        signal: request.signal,
-        tls: await options.tls?.(request),
-        limits: { ...LIMITS, ...options.limits },
-      });
-      if (response.status === 200) return response.body;
-      const detail = await readError(response.body);
-      const retriable = response.status === 429 || response.status >= 500;
-      if (!retriable || attempt >= MAX_RETRIES || overBudget(detail)) throw statusError(response.status, detail);
-      await sleep(retryDelay(response.headers['retry-after'], attempt), request.signal);
+      try {
+        const response = await options.egress.request(url, {
+          method: 'POST',
+          headers: {
+            ...options.headers,
+            'content-type': 'application/json',
+            accept: 'text/event-stream',
+            ...(options.attribution && attributionHeaders(request)),
+            ...(credential && { authorization: `Bearer ${credential.reveal()}` }),
+          },
+          body: JSON.stringify(requestBody(options, request)),
+          signal: silence.signal,
+          tls: await options.tls?.(request),
+          // The silence is watched here: headers may come long before the first word.
+          limits: { ...LIMITS, firstByteMs: firstTokenMs, idleMs: Math.max(firstTokenMs, idleMs) },
+        });
+        if (response.status === 200) return { body: await begun(response.body), credential };
+        const said = await readError(response.body);
+        const retriable = response.status === 429 || response.status >= 500;
+        if (!retriable || last || overBudget(said)) throw refusal(response.status, said, credential);
+        after = response.headers['retry-after'];
+      } catch (error) {
+        if (last || !(error instanceof EgressError && LOST.has(error.code))) throw error;
+      }
+      await sleep(retryDelay(after, attempt), request.signal);
     }
   }
 
   async function* stream(request: ModelRequest): AsyncGenerator<ModelChunk> {
+    const silence = new Silence(request.signal);
     try {
-      yield* answer(request);
+      yield* answer(request, silence);
     } catch (error) {
       throw error instanceof EgressError ? egressFailure(error) : error;
+    } finally {
+      silence.end();
     }
   }
 
-  async function* answer(request: ModelRequest): AsyncGenerator<ModelChunk> {
+  async function* answer(request: ModelRequest, silence: Silence): AsyncGenerator<ModelChunk> {
     const calls = new CallAssembly();
+    const carried = new CarriedParts();
     const odd = new Set<string>();
     let finishReason: string | undefined;
+    let refused = false;
     let usage: Usage | undefined;
-    for await (const data of sseData(await open(request))) {
+    const { body, credential } = await open(request, silence);
+    for await (const data of answerData(body)) {
       if (data === '[DONE]') break;
-      const part = readAnswerPart(data);
+      silence.allow(idleMs, 'idle');
+      const part = readAnswerPart(data, credential);
       if (part.reasoning !== '') yield { type: 'reasoning', text: part.reasoning };
       if (part.text !== '') yield { type: 'text', text: part.text };
       for (const call of part.calls) calls.add(call);
       for (const field of part.odd) odd.add(field);
+      carried.add(part.carried);
+      refused ||= part.refused;
       finishReason = part.finishReason ?? finishReason;
       // Some count anew in every chunk: the last report is the whole.
       usage = part.usage ?? usage;
@@ -89,11 +114,52 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
     // Some providers leave the terminator out; none that has finished leaves out why.
     if (finishReason === undefined)
       throw new ModelError('upstream_truncated', 'the model ended its answer without saying that it has finished');
+    if (finishReason === 'error') throw new ModelError('model_unavailable', 'the model ended its answer with an error');
     for (const call of calls.whole()) yield { type: 'tool-call', call };
-    yield { type: 'end', finishReason };
+    const kept = carried.whole();
+    yield {
+      type: 'end',
+      finishReason: refused && finishReason === 'stop' ? 'refusal' : finishReason,
+      ...(kept && { carried: kept }),
+    };
   }
 
   return { stream };
+}
+
+/** Ends a request over which nothing is said for longer than it may be. */
+class Silence {
+  readonly #over = new AbortController();
+  readonly #timer: { current?: NodeJS.Timeout } = {};
+  readonly signal: AbortSignal;
+
+  constructor(caller: AbortSignal) {
+    this.signal = AbortSignal.any([caller, this.#over.signal]);
+  }
+
+  /** From now on, until it is called again. */
+  allow(ms: number, setting: 'firstToken' | 'idle'): void {
+    this.end();
+    const told = `the model said nothing for ${ms / 1_000} s (spec.timeouts.${setting} of the ModelConfig)`;
+    this.#timer.current = setTimeout(() => this.#over.abort(new ModelError('model_timeout', told)), ms).unref();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer.current);
+  }
+}
+
+/** An answer of which the first byte is there. */
+async function begun(body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const chunks = body[Symbol.asyncIterator]();
+  let next = await chunks.next();
+  return (async function* () {
+    try {
+      for (; !next.done; next = await chunks.next()) yield next.value;
+    } finally {
+      await chunks.return?.();
+    }
+  })();
 }
 
 function requestBody(options: OpenAiOptions, request: ModelRequest) {
@@ -118,9 +184,8 @@ function wireMessage(message: ModelMessage) {
       return {
         role: 'assistant',
         content: message.text === '' ? null : message.text,
-        ...(message.toolCalls.length > 0 && {
-          tool_calls: message.toolCalls.map(wireCall),
-        }),
+        // Reasoning belongs to the calls that came of it; without them some providers refuse it.
+        ...(message.toolCalls.length > 0 && { ...message.carried, tool_calls: message.toolCalls.map(wireCall) }),
       };
     case 'tool':
       return { role: 'tool', tool_call_id: message.callId, content: message.output };
@@ -150,18 +215,6 @@ async function readError(body: AsyncIterable<Uint8Array>): Promise<string> {
     if (text.length > 16_384) break;
   }
   return text;
-}
-
-/** LiteLLM says an exhausted budget with 400, 401, 422 or 429. */
-const overBudget = (detail: string) => /budget_exceeded|exceeded.{0,20}budget/i.test(detail);
-
-function statusError(status: number, detail: string): ModelError {
-  if (overBudget(detail)) return new ModelError('model_over_budget', 'the budget of this model is used up');
-  if (status === 401 || status === 403 || /no_db_connection/.test(detail))
-    return new ModelError('model_credential', 'the provider refused the credential: check the ModelConfig');
-  if (status === 429) return new ModelError('model_rate_limited', 'the provider limits the rate: try again later');
-  if (status >= 500) return new ModelError('model_unavailable', `the provider answered ${status}`);
-  return new ModelError('model_rejected', `the provider refused the request with ${status}`);
 }
 
 function retryDelay(retryAfter: string | string[] | undefined, attempt: number): number {

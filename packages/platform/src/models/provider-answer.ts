@@ -1,19 +1,31 @@
 import type { Usage } from '@onbehalf/resources';
+import type { SecretValue } from '@onbehalf/secret-value';
 import { isObject } from './is-object.ts';
 import { ModelError } from './messages.ts';
+import { reasonOf } from './refusal.ts';
 
 /** What one chunk of an answer says, in one form, whatever form the provider gave it. */
 export interface AnswerPart {
   text: string;
   reasoning: string;
   calls: readonly CallPart[];
+  /** In one form: `stop`, `tool_calls`, `length`, `content_filter`, `refusal`, `error`, or what nobody knows. */
   finishReason?: string;
+  /** The model declined; its words are part of the text. */
+  refused: boolean;
   usage?: Usage;
+  /** What this provider wants back beside the message, as it is. */
+  carried: Carried;
   /** What could not be understood, each named by its field. */
   odd: readonly string[];
 }
 
+/** Members that only their provider understands, such as signatures of its reasoning. */
+export type Carried = Readonly<Record<string, unknown>>;
+
 export interface CallPart {
+  /** What this provider wants back beside the call, as it is. */
+  carried?: Carried;
   index?: number;
   id?: string;
   name?: string;
@@ -22,8 +34,29 @@ export interface CallPart {
 
 const MOST_TOKENS = 1e12;
 
-/** @throws ModelError `upstream_truncated` for what is no JSON, `model_unavailable` for an error in mid-answer */
-export function readAnswerPart(data: string): AnswerPart {
+/** What providers call the ends that they mean alike. */
+const FINISHES: Readonly<Record<string, string>> = {
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  eos: 'stop',
+  tool_use: 'tool_calls',
+  function_call: 'tool_calls',
+  max_tokens: 'length',
+  model_length: 'length',
+  safety: 'content_filter',
+  content_filtered: 'content_filter',
+};
+
+/** Of a message: OpenRouter's and LiteLLM's names for reasoning that is signed. */
+const CARRIED = ['reasoning_details', 'thinking_blocks'] as const;
+/** Of a call: where Google's signatures of a thought stand, and where LiteLLM puts them. */
+const CARRIED_OF_CALL = ['extra_content', 'provider_specific_fields'] as const;
+
+/**
+ * @param sent the key that an error may repeat
+ * @throws ModelError `upstream_truncated` for what is no JSON, `model_unavailable` for an error in mid-answer
+ */
+export function readAnswerPart(data: string, sent?: SecretValue): AnswerPart {
   let chunk: unknown;
   try {
     chunk = JSON.parse(data);
@@ -31,9 +64,9 @@ export function readAnswerPart(data: string): AnswerPart {
     throw new ModelError('upstream_truncated', 'the model sent what is no JSON', { cause });
   }
   const odd: string[] = [];
-  if (!isObject(chunk)) return { text: '', reasoning: '', calls: [], odd: ['chunk'] };
+  if (!isObject(chunk)) return { text: '', reasoning: '', refused: false, calls: [], carried: {}, odd: ['chunk'] };
   if (chunk.error !== undefined && chunk.error !== null)
-    throw new ModelError('model_unavailable', `the model failed in mid-answer${reasonOf(chunk.error)}`);
+    throw new ModelError('model_unavailable', `the model failed in mid-answer${reasonOf(chunk.error, sent)}`);
   const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined;
   // A whole answer to a request for a stream has `message` where a part has `delta`.
   const delta = isObject(choice) ? (choice.delta ?? choice.message) : undefined;
@@ -41,15 +74,32 @@ export function readAnswerPart(data: string): AnswerPart {
   const finish = isObject(choice) ? choice.finish_reason : undefined;
   if (finish !== undefined && finish !== null && typeof finish !== 'string') odd.push('finish_reason');
   const usage = usageOf(chunk.usage, odd);
+  const refusal = textOf(said.refusal, 'refusal', odd);
+  // Some write both names, one of them empty; the name that held it is the one that it goes back under.
+  const [thought, named] = (['reasoning_content', 'reasoning'] as const)
+    .map((name) => [textOf(said[name], 'reasoning', odd), name] as const)
+    .find(([text]) => text !== '') ?? [''];
   return {
-    text: textOf(said.content, 'content', odd) + textOf(said.refusal, 'refusal', odd),
-    reasoning: textOf(said.reasoning_content ?? said.reasoning, 'reasoning', odd),
+    text: textOf(said.content, 'content', odd) + refusal,
+    reasoning: thought,
+    refused: refusal !== '',
+    carried: { ...(named !== undefined && { [named]: thought }), ...pick(said, CARRIED) },
     calls: callsOf(said.tool_calls, odd),
     // That it has finished is all that a reason of no sense says.
-    ...(finish !== undefined && finish !== null && { finishReason: typeof finish === 'string' ? finish : 'stop' }),
+    ...(finish !== undefined && finish !== null && { finishReason: finishOf(finish) }),
     ...(usage && { usage }),
     odd,
   };
+}
+
+function finishOf(reason: unknown): string {
+  if (typeof reason !== 'string') return 'stop';
+  const lower = reason.toLowerCase();
+  return Object.hasOwn(FINISHES, lower) ? String(FINISHES[lower]) : lower.slice(0, 64);
+}
+
+function pick(from: Readonly<Record<string, unknown>>, names: readonly string[]): Carried {
+  return Object.fromEntries(names.filter((name) => from[name] != null).map((name) => [name, from[name]]));
 }
 
 /** Text, or a list of parts that hold text. */
@@ -80,6 +130,7 @@ function callsOf(value: unknown, odd: string[]): CallPart[] {
         ...(typeof called.name === 'string' && called.name !== '' && { name: called.name }),
         ...(typeof given === 'string' && { arguments: given }),
         ...(isObject(given) && { arguments: JSON.stringify(given) }),
+        carried: pick(part, CARRIED_OF_CALL),
       },
     ];
   });
@@ -98,11 +149,4 @@ function usageOf(value: unknown, odd: string[]): Usage | undefined {
   const outputTokens = count(value.completion_tokens, 'completion_tokens');
   const cachedInputTokens = count(details.cached_tokens, 'cached_tokens');
   return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, cachedInputTokens };
-}
-
-/** What an error is called by its provider. Nothing else of it: it may repeat what it was sent. */
-export function reasonOf(error: unknown): string {
-  const { code, type } = isObject(error) ? error : {};
-  const name = [code, type].find((one) => /^(?:[a-z_]{1,40}|\d{3})$/.test(String(one ?? '')));
-  return name === undefined ? '' : ` (${String(name)})`;
 }

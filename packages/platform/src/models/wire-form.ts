@@ -16,7 +16,8 @@ export function wireArguments(text: string): string {
   }
 }
 
-export const wireCall = ({ callId, name, arguments: values }: ModelToolCall) => ({
+export const wireCall = ({ callId, name, arguments: values, carried }: ModelToolCall) => ({
+  ...carried,
   id: callId,
   type: 'function' as const,
   function: { name: wireName(name), arguments: wireArguments(values) },

@@ -1,14 +1,20 @@
 import { type ModelConfigSpec, milliseconds, qualifiedName, type Usage } from '@onbehalf/resources';
-import { type ModelClient, ModelError, type ModelMessage, type ModelToolCall } from '../models/index.ts';
+import {
+  type ModelChunk,
+  type ModelClient,
+  ModelError,
+  type ModelMessage,
+  type ModelToolCall,
+} from '../models/index.ts';
 import type { Stored } from '../store/index.ts';
 import { TurnFailure } from './errors.ts';
 import { buildHistory } from './history.ts';
 import type { AgentExecutor, EventDraft, TurnContext } from './ports.ts';
-import { estimateUsage } from './usage.ts';
+import { estimateUsage, NO_USAGE } from './usage.ts';
 
 const DEFAULT_MAX_STEPS = 20;
 /** Ends of an answer that is not whole. */
-const CUT_OFF: ReadonlySet<string> = new Set(['length', 'content_filter', 'max_tokens', 'refusal']);
+const CUT_OFF: ReadonlySet<string> = new Set(['length', 'content_filter', 'refusal']);
 const NOT_MADE =
   'This call was not made: the answer that asked for it was cut off. Ask again, with less in one answer.';
 
@@ -44,14 +50,16 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
         const calls: ModelToolCall[] = [];
         let text = '';
         let finishReason = 'stop';
+        let carried: Extract<ModelChunk, { type: 'end' }>['carried'];
         let counted = false;
-        const estimated = (): EventDraft => ({
-          type: 'usage',
-          step,
-          data: { ...costed(estimateUsage(sizeOf(messages), text.length), prices), model, estimated: true },
-        });
+        const estimated = (failure?: ModelError): EventDraft => {
+          // What was refused cost nothing.
+          const guess = failure && text === '' ? NO_USAGE : estimateUsage(sizeOf(messages), text.length);
+          const why = failure && { code: failure.code, message: failure.message };
+          return { type: 'usage', step, data: { ...costed(guess, prices), model, estimated: true, ...why } };
+        };
+        context.signal.throwIfAborted();
         try {
-          context.signal.throwIfAborted();
           const chunks = client.stream({
             messages,
             tools: context.tools,
@@ -84,21 +92,29 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
                 step,
                 data: { code: 'odd_answer', message: `the model's answer had no usable ${chunk.fields.join(', ')}` },
               };
-            else finishReason = chunk.finishReason;
+            else {
+              finishReason = chunk.finishReason;
+              carried = chunk.carried;
+            }
             // Whatever comes between, the step is closed below.
             context.signal.throwIfAborted();
           }
         } catch (error) {
           // What was said so far is kept, and marked; what it cost is booked, though nobody counted it.
-          if (text !== '') {
+          if (text !== '')
             yield { type: 'message', step, messageId, data: { role: 'assistant', text, truncated: true } };
-            if (!counted) yield estimated();
-          }
+          if (!counted) yield estimated(error instanceof ModelError ? error : undefined);
           throw error;
         }
         if (!counted) yield estimated();
+        const cutOff = CUT_OFF.has(finishReason) && finishReason !== 'refusal';
         if (text !== '' || calls.length > 0)
-          yield { type: 'message', step, messageId, data: { role: 'assistant', text } };
+          yield {
+            type: 'message',
+            step,
+            messageId,
+            data: { role: 'assistant', text, ...(cutOff && text !== '' && { truncated: true }) },
+          };
         const named = withDistinctIds(calls);
         // What a call says is known only when the answer ended properly: one that was cut off is not made.
         const whole = !CUT_OFF.has(finishReason);
@@ -111,7 +127,7 @@ export function createDeclarativeExecutor(options: DeclarativeOptions): AgentExe
         yield { type: 'step.ended', step, data: { finishReason, toolCalls: calls.length } };
         if (calls.length === 0) return;
         messages.push(
-          { role: 'assistant', text, toolCalls: named },
+          { role: 'assistant', text, toolCalls: named, ...(carried && { carried }) },
           ...outcomes.map((outcome): ModelMessage => ({ role: 'tool', ...outcome })),
         );
       }

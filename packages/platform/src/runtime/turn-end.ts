@@ -15,6 +15,19 @@ export function endOf(error: unknown): Omit<FinishedTurn, 'usage'> {
   return { state: 'failed', code: 'internal', message: 'something went wrong in the server' };
 }
 
+/** Ends of the model's last answer that are none of its own choice, and that nobody would see in the text. */
+const ANSWER_ENDS: Readonly<Record<string, string>> = {
+  length: 'the answer was cut off where it reached the length that the model may write',
+  content_filter: 'the provider’s filter held back the answer or a part of it',
+  refusal: 'the model declined to answer',
+};
+
+/** How a turn ends whose last answer ended for this reason. */
+export function completedBy(finishReason: string): Omit<FinishedTurn, 'usage'> {
+  const message = Object.hasOwn(ANSWER_ENDS, finishReason) ? ANSWER_ENDS[finishReason] : undefined;
+  return { state: 'completed', ...(message !== undefined && { code: finishReason, message }) };
+}
+
 /** What the log says of it. */
 export function endedEvent({ state, code, message }: Omit<FinishedTurn, 'usage'>): EventDraft {
   return {

@@ -18,7 +18,7 @@ import type {
 } from './ports.ts';
 import { createToolCalls } from './tool-calls.ts';
 import { TurnClock } from './turn-clock.ts';
-import { endedEvent, endOf } from './turn-end.ts';
+import { completedBy, endedEvent, endOf } from './turn-end.ts';
 import { TurnLog } from './turn-log.ts';
 import type { Held, TurnStatements } from './turn-rows.ts';
 import { type AuthWanted, TurnSubject } from './turn-subject.ts';
@@ -67,6 +67,8 @@ export class Turn {
   /** Which prompt and which model it ran with, once that is known. */
   readonly #hashes: AgentHashes = {};
   #since = performance.now();
+  /** Why the newest answer of the model ended. */
+  #finishReason = 'stop';
   #input: TurnInput;
   #waiting = false;
   #ending = false;
@@ -190,7 +192,7 @@ export class Turn {
     try {
       await this.#execute();
       this.#controller.signal.throwIfAborted();
-      end = { state: 'completed' };
+      end = completedBy(this.#finishReason);
     } catch (error) {
       end = endOf(this.#controller.signal.aborted ? this.#controller.signal.reason : error);
     }
@@ -236,7 +238,10 @@ export class Turn {
   async #take(event: EventDraft): Promise<void> {
     if (event.type === 'usage') return this.#book(event);
     if (event.type !== 'message' && this.#controller.signal.aborted) return;
-    if (event.type === 'step.ended') this.#since = performance.now();
+    if (event.type === 'step.ended') {
+      this.#since = performance.now();
+      this.#finishReason = event.data.finishReason;
+    }
     const told = this.#log.emit(event);
     // Text is not waited for: the model goes on.
     if (event.type !== 'delta') await told;
@@ -245,7 +250,7 @@ export class Turn {
   async #book(event: Extract<EventDraft, { type: 'usage' }>): Promise<void> {
     const { audit } = this.#room;
     addUsage(this.#usage, event.data);
-    const { model, ...counted } = event.data;
+    const { model, code, message, ...counted } = event.data;
     await this.#log.emit(event, [
       audit.line({
         type: 'model.call',
@@ -257,7 +262,9 @@ export class Turn {
         turn: this.id,
         agent: { ...identityOf(this.agent), generation: this.agent.metadata.generation, ...this.#hashes },
         latencyMs: Math.round(performance.now() - this.#since),
-        outcome: this.#controller.signal.aborted ? 'aborted' : 'ok',
+        outcome: this.#controller.signal.aborted ? 'aborted' : code === undefined ? 'ok' : 'failed',
+        ...(code !== undefined && { code }),
+        ...(message !== undefined && { reason: message }),
         data: { model, ...counted },
         ...(event.step !== undefined && { step: event.step }),
       }),

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEvent } from '@onbehalf/resources';
+import { SecretValue } from '@onbehalf/secret-value';
 import fc from 'fast-check';
 import { CallAssembly } from '../../src/models/call-assembly.ts';
+import { CarriedParts } from '../../src/models/carried-parts.ts';
 import { ModelError } from '../../src/models/index.ts';
 import { readAnswerPart } from '../../src/models/provider-answer.ts';
+import { reasonOf } from '../../src/models/refusal.ts';
 import { inTurn, wireArguments, wireName, wireSchema } from '../../src/models/wire-form.ts';
 
 const read = (value: unknown) => readAnswerPart(JSON.stringify(value));
@@ -34,9 +37,64 @@ test('`error: null` is none; an error is one, and repeats nothing of what was se
   assert.throws(
     () => read({ error: { code: 'overloaded', message: 'key sk-canary' } }),
     (error: Error) =>
-      error instanceof ModelError && /\(overloaded\)/.test(error.message) && !/canary/.test(error.message),
+      error instanceof ModelError &&
+      /\(overloaded: key \[secret\]\)/.test(error.message) &&
+      !/canary/.test(error.message),
   );
   assert.equal(read({ choices: [{ delta: {}, finish_reason: 3 }] }).finishReason, 'stop');
+});
+
+test('ends that mean the same have one name, and reasoning is found under either of its names', () => {
+  const finish = (reason: string) => read({ choices: [{ delta: {}, finish_reason: reason }] }).finishReason;
+  assert.deepEqual(
+    ['stop', 'end_turn', 'tool_use', 'max_tokens', 'MAX_TOKENS', 'SAFETY', 'refusal', 'constructor', 'odd one'].map(
+      finish,
+    ),
+    ['stop', 'stop', 'tool_calls', 'length', 'length', 'content_filter', 'refusal', 'constructor', 'odd one'],
+  );
+  for (const said of [{ reasoning: 'r' }, { reasoning_content: 'r' }, { reasoning_content: '', reasoning: 'r' }]) {
+    const part = delta(said);
+    assert.equal(part.reasoning, 'r');
+    assert.deepEqual(part.carried, { ['reasoning' in said ? 'reasoning' : 'reasoning_content']: 'r' });
+  }
+});
+
+test('a provider’s own words are one line, bounded, without the key that was sent and without what looks like one', () => {
+  const sent = SecretValue.of('my-own-key-without-a-form');
+  const words = (error: unknown) => reasonOf(error, sent);
+  assert.equal(words({ error: { code: 'bad_tool', message: 'no\n tools' } }), ' (bad_tool: no tools)');
+  assert.equal(words({ error: 'unknown model' }), ' (unknown model)');
+  assert.equal(words({ detail: 'not here' }), ' (not here)');
+  assert.equal(words({ type: 'error', error: { type: 'overloaded_error' } }), ' (overloaded_error)');
+  for (const nothing of [undefined, null, {}, 7, [], { error: {} }]) assert.equal(words(nothing), '');
+  for (const secret of ['my-own-key-without-a-form', 'sk-proj-abc***xyz', 'Bearer abcdefghijklmnopqrstuvwxyz'])
+    assert.doesNotMatch(words({ message: `key ${secret} is bad` }), /without-a-form|abc|xyz/);
+  assert.ok(words({ message: 'x'.repeat(10_000) }).length < 320);
+  assert.doesNotMatch(words({ message: 'a\u202eb\u0007' }), /[\u202e\u0007]/);
+});
+
+test('what goes back as it is, is put together from its parts, and dropped where it is too much', () => {
+  const carried = new CarriedParts();
+  for (const part of [
+    { reasoning_content: 'first ' },
+    { reasoning_content: 'second', reasoning_details: [{ type: 'reasoning.text', index: 0, text: 'a' }] },
+    { reasoning_details: [{ type: 'reasoning.text', index: 0, text: 'b', signature: 's' }] },
+    { reasoning_details: [{ type: 'reasoning.text', index: 0, text: 'another' }] },
+    { thinking_blocks: [{ type: 'thinking', thinking: 'x' }] },
+    { thinking_blocks: [{ type: 'thinking', thinking: 'y', signature: 't' }] },
+  ])
+    carried.add(part);
+  assert.deepEqual(carried.whole(), {
+    reasoning_content: 'first second',
+    reasoning_details: [
+      { type: 'reasoning.text', index: 0, text: 'ab', signature: 's' },
+      { type: 'reasoning.text', index: 0, text: 'another' },
+    ],
+    thinking_blocks: [{ type: 'thinking', thinking: 'xy', signature: 't' }],
+  });
+  for (let i = 0; i < 30; i++) carried.add({ reasoning_content: 'x'.repeat(10_000) });
+  assert.equal(carried.whole(), undefined);
+  assert.equal(new CarriedParts().whole(), undefined);
 });
 
 test('calls are put together from parts as providers really send them', () => {

@@ -133,7 +133,8 @@ describe('the own loop', () => {
         throw broken;
       },
     ]);
-    assert.deepEqual([silent.events, silent.error], [[], broken]);
+    assert.deepEqual([textsOf(silent.events), silent.error], [[], broken]);
+    assert.equal(usagesOf(silent.events)[0]?.estimated, true);
   });
 
   test('an abort closes the step after whatever came last, even where the model does not notice it', async () => {

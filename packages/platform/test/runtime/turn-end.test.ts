@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { SessionEvent } from '@onbehalf/resources';
+import { ModelError } from '../../src/models/index.ts';
 import { StoreError, type TurnRow } from '../../src/store/index.ts';
 import { type Chain, startChain } from './chain.ts';
 import { aborted, END, gate, type Script, USAGE } from './scripted-model.ts';
@@ -72,6 +73,40 @@ describe('how a turn ends when something goes wrong', () => {
       const calls = (await chain.audit.trace(turn)).filter(({ entry }) => entry.type === 'model.call');
       assert.equal(calls.length, 1, `${moment}: booked once`);
     }
+  });
+
+  test('how the last answer ended is told with the turn, and an answer that is not whole is marked', async () => {
+    const ends = { stop: undefined, length: 'length', content_filter: 'content_filter', refusal: 'refusal' };
+    for (const [finishReason, code] of Object.entries(ends)) {
+      const { session, turn } = await start('alice', async function* () {
+        yield { type: 'text', text: 'an answer' };
+        yield { type: 'usage', usage: USAGE };
+        yield { type: 'end', finishReason };
+      });
+      const result = await chain.runtime.finished(session, turn);
+      assert.deepEqual([result.state, result.code, result.text], ['completed', code, 'an answer']);
+      const history = await chain.runtime.history(session);
+      const ended = history.find(({ type }) => type === 'turn.ended');
+      assert.equal(
+        ended?.type === 'turn.ended' && typeof ended.data.message,
+        code === undefined ? 'undefined' : 'string',
+      );
+      assert.equal(said(history)[0]?.truncated, code === 'length' || code === 'content_filter' ? true : undefined);
+    }
+  });
+
+  test('a model call that is refused is one line of the audit, with its code and the provider’s own words', async () => {
+    // biome-ignore lint/correctness/useYield: it is refused before its first word.
+    const { session, turn } = await start('alice', async function* () {
+      throw new ModelError('model_rejected', 'the provider refused the request with 400 (no tools here)');
+    });
+    const result = await chain.runtime.finished(session, turn);
+    assert.deepEqual([result.state, result.code, result.usage.totalTokens], ['failed', 'model_rejected', 0]);
+    const calls = (await chain.audit.trace(turn)).filter(({ entry }) => entry.type === 'model.call');
+    assert.deepEqual(
+      calls.map(({ entry }) => [entry.outcome, entry.code, entry.reason, entry.data?.totalTokens]),
+      [['failed', 'model_rejected', 'the provider refused the request with 400 (no tools here)', 0]],
+    );
   });
 
   test('a turn whose last commit fails is ended as soon as it can be written, with its text and its usage; others run meanwhile', async () => {
