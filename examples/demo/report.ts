@@ -42,6 +42,13 @@ export function printTurn(turn: DemoTurn, message: string): string[] {
   ];
 }
 
+/** What the calls of the demo need, and so all that their tokens may carry. */
+const NEEDED: Readonly<Record<string, string>> = {
+  'orders.list_orders': 'orders.read',
+  'orders.get_order': 'orders.read',
+  'hr.get_balance': 'hr.read',
+};
+
 /** What would be wrong with the product if it were so. An empty list is the proof that the demo gives. */
 export function problemsOf(
   turns: readonly DemoTurn[],
@@ -64,6 +71,8 @@ export function problemsOf(
       check(seen !== undefined, `${call.server} did not see the call of ${turn.user}`);
       check(seen?.sub === turn.user, `${call.server} saw ${seen?.sub} instead of ${turn.user}`);
       check(actSub(seen?.act) === 'agent:default/assistant', `${call.server} saw another agent`);
+      const scope = NEEDED[`${call.server}.${call.tool}`];
+      check(scope === undefined || seen?.scope === scope, `${call.tool} had the scope "${seen?.scope}"`);
       check((seen?.lifetimeS ?? 301) <= 300, `a token for ${call.server} lives too long`);
       check(
         (call.exchange === 'cached') === servers.has(call.server),

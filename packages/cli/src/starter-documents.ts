@@ -85,6 +85,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     target: [
       'audience: ["api://orders"]             # of that authorization server',
       'scopes: [orders.read]                  # defined at it; a request without one is refused',
+      '# toolScopes: {refund_order: [orders.refund]}   # the tokens of that tool have these instead',
     ],
   },
   auth0: {
@@ -145,6 +146,7 @@ export const starters: Readonly<Record<string, Starter>> = {
           'tokenServiceRef: {name: onbehalf}      # the embedded one',
           'resourceFrom: ServerURL                # the token is for spec.url, and for nothing else',
           '# scopes: [orders.read]                # what the tool server asks for',
+          '# toolScopes: {refund_order: [orders.refund]}   # the tokens of that tool have these instead',
         ]),
         agent(values),
         grant(values, '{role: REGULAR}', '# Whoever has this role; narrower: {principal: {subject}}'),

@@ -5,6 +5,7 @@ import {
   duration,
   httpUrl,
   reference,
+  scopeValue,
   secretReference,
   targetFields,
   targetOverride,
@@ -14,6 +15,10 @@ export const toolName = z
   .string()
   .regex(/^[A-Za-z0-9_.-]{1,128}$/, 'must be a tool name: letters, digits, "_", "-", "."');
 const toolNames = z.array(toolName);
+
+/** The scopes of the token for each tool that needs others than the rest. */
+export const toolScopes = z.record(toolName, z.array(scopeValue).max(50));
+export type ToolScopes = z.infer<typeof toolScopes>;
 
 const approvalRule = z.strictObject({
   tool: toolName,
@@ -32,7 +37,7 @@ const mcpServerTool = z.strictObject({
   approval: z.array(approvalRule).exactOptional(),
   idempotent: toolNames.exactOptional(),
   timeouts: z.strictObject({ tool: duration.exactOptional() }).exactOptional(),
-  auth: targetOverride.exactOptional(),
+  auth: z.strictObject({ ...targetFields, toolScopes: toolScopes.exactOptional() }).exactOptional(),
 });
 export type McpServerBinding = z.infer<typeof mcpServerTool>;
 

@@ -70,6 +70,8 @@ const explainedTarget = z.strictObject({
   scopes: z.array(z.string()),
   expectedAudience: z.array(z.string()),
   origin: z.strictObject({ audience: origin, resource: origin, scopes: origin }),
+  /** `toolScopes` names this tool: its calls have these scopes alone. */
+  ofTool: z.boolean().exactOptional(),
 });
 export const explanation = z.strictObject({
   agent: z.strictObject({

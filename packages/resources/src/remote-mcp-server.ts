@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { toolName } from './agent.ts';
+import { toolName, toolScopes } from './agent.ts';
 import {
   audienceValue,
   consumers,
   duration,
   httpUrl,
   reference,
+  scopeValue,
   secretReference,
   targetFields,
   targetOverride,
@@ -26,12 +27,17 @@ const serverAuth = z
     mode: authMode.exactOptional(),
     tokenServiceRef: reference.exactOptional(),
     ...targetFields,
+    toolScopes: toolScopes.exactOptional(),
     resourceFrom: z.literal('ServerURL').exactOptional(),
     allowOverride: targetOverride.exactOptional(),
     allowExtraAudiences: z.array(audienceValue).exactOptional(),
     static: staticHeader.exactOptional(),
     discovery: z
-      .strictObject({ mode: z.enum(['Workload', 'User', 'None']), client: z.string().min(1).exactOptional() })
+      .strictObject({
+        mode: z.enum(['Workload', 'User', 'None']).exactOptional(),
+        client: z.string().min(1).exactOptional(),
+        scopes: z.array(scopeValue).max(50).exactOptional(),
+      })
       .exactOptional(),
   })
   .superRefine((auth, context) => {
@@ -44,6 +50,7 @@ const serverAuth = z
         'resource',
         'resourceFrom',
         'scopes',
+        'toolScopes',
         'audience',
         'allowOverride',
         'tokenServiceRef',

@@ -1,6 +1,8 @@
-import type { AgentSpec } from './agent.ts';
+import type { AgentSpec, McpServerBinding } from './agent.ts';
 import type { TargetOverride } from './primitives.ts';
 import type { RemoteMcpServerSpec } from './remote-mcp-server.ts';
+
+type BindingAuth = McpServerBinding['auth'];
 
 export type TargetField = 'audience' | 'resource' | 'scopes';
 export type Origin = 'binding' | 'server' | 'agent' | 'none';
@@ -9,14 +11,21 @@ export type Origin = 'binding' | 'server' | 'agent' | 'none';
 export interface ResolvedTarget {
   audience: readonly string[];
   resource: readonly string[];
+  /** Of this tool: those of `toolScopes` where it names the tool, else those of the connection. */
   scopes: readonly string[];
+  /** Of the requests that call no tool. */
+  connectionScopes: readonly string[];
+  /** What the token may have at most, after the tool server asked for more. */
+  stepUpScopes: readonly string[];
   expectedAudience: readonly string[];
   origin: Record<TargetField, Origin>;
+  /** The scopes are those of this tool alone. */
+  ofTool: boolean;
 }
 
 export interface TargetProblem {
   level: 'binding' | 'server';
-  field: TargetField;
+  field: TargetField | 'toolScopes';
   message: string;
 }
 
@@ -39,6 +48,11 @@ export function allowedValues(server: RemoteMcpServerSpec, field: TargetField): 
   return server.auth?.allowOverride?.[field] ?? serverTarget(server)[field] ?? [];
 }
 
+/** Every scope that the server itself asks for, for one tool or another. */
+export function serverScopes(server: RemoteMcpServerSpec): readonly string[] {
+  return [...new Set([...(server.auth?.scopes ?? []), ...Object.values(server.auth?.toolScopes ?? {}).flat()])];
+}
+
 /** Every value that this server registers as a target at its token service. */
 export function registeredTargets(server: RemoteMcpServerSpec): {
   audience: string[];
@@ -49,20 +63,23 @@ export function registeredTargets(server: RemoteMcpServerSpec): {
   const all = (field: TargetField) => [
     ...new Set([...(own[field] ?? []), ...(server.auth?.allowOverride?.[field] ?? [])]),
   ];
-  return { audience: all('audience'), resource: all('resource'), scopes: all('scopes') };
+  const scopes = [...new Set([...serverScopes(server), ...all('scopes')])];
+  return { audience: all('audience'), resource: all('resource'), scopes };
 }
 
 /**
- * Resolves the target of one tool binding, field by field: binding > server > agent > none. An absent list inherits, an
- * empty one clears. A binding may only choose from what the server allows; an agent's default applies where it is allowed.
+ * Resolves the target of one tool of a binding, field by field: binding > server > agent > none. An absent list inherits,
+ * an empty one clears. A binding may only choose from what the server allows; an agent's default applies where it is
+ * allowed. Without `tool`, of what is no call of one.
  */
 export function resolveTarget(
   server: RemoteMcpServerSpec,
-  binding: TargetOverride | undefined,
+  binding: BindingAuth,
   agent: AgentSpec['auth'],
+  tool?: string,
 ): { target: ResolvedTarget } | { problems: TargetProblem[] } {
   const own = serverTarget(server);
-  const problems: TargetProblem[] = [];
+  const problems: TargetProblem[] = toolScopeProblems(server, binding);
   const origin: Record<TargetField, Origin> = { audience: 'none', resource: 'none', scopes: 'none' };
   const values: Record<TargetField, readonly string[]> = { audience: [], resource: [], scopes: [] };
   for (const field of FIELDS) {
@@ -80,12 +97,7 @@ export function resolveTarget(
     values[field] = chosen;
     if (level !== 'binding') continue;
     const stray = chosen.find((value) => !allowed.includes(value));
-    if (stray !== undefined)
-      problems.push({
-        level,
-        field,
-        message: `"${stray}" is not allowed by the server: ${allowed.length > 0 ? `choose from ${allowed.join(', ')}` : `its allowOverride lists no ${field}`}`,
-      });
+    if (stray !== undefined) problems.push({ level, field, message: notAllowed(stray, allowed, field) });
   }
   if (values.audience.length === 0 && values.resource.length === 0)
     problems.push({
@@ -95,5 +107,51 @@ export function resolveTarget(
     });
   if (problems.length > 0) return { problems };
   const expectedAudience = values.audience.length > 0 ? values.audience : values.resource;
-  return { target: { ...values, expectedAudience, origin } };
+  const connectionScopes = values.scopes;
+  const [level, scopes] = scopesOfTool(server, binding, tool);
+  if (scopes !== undefined) {
+    values.scopes = scopes;
+    origin.scopes = level;
+  }
+  const ofTool = scopes !== undefined;
+  const stepUpScopes = stepUpOf(server, binding, [...connectionScopes, ...values.scopes]);
+  return { target: { ...values, connectionScopes, stepUpScopes, expectedAudience, origin, ofTool } };
+}
+
+const notAllowed = (stray: string, allowed: readonly string[], field: string) =>
+  `"${stray}" is not allowed by the server: ${allowed.length > 0 ? `choose from ${allowed.join(', ')}` : `its allowOverride lists no ${field}`}`;
+
+const entryOf = <T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+  record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+
+/** Those that are named for the tool itself, and by whom. */
+function scopesOfTool(
+  server: RemoteMcpServerSpec,
+  binding: BindingAuth,
+  tool: string | undefined,
+): readonly [Origin, readonly string[] | undefined] {
+  if (tool === undefined) return ['none', undefined];
+  const chosen = entryOf(binding?.toolScopes, tool);
+  return chosen === undefined ? ['server', entryOf(server.auth?.toolScopes, tool)] : ['binding', chosen];
+}
+
+/** A binding chooses for a tool from `allowOverride.scopes`, else from what the server itself asks for. */
+function toolScopeProblems(server: RemoteMcpServerSpec, binding: BindingAuth): TargetProblem[] {
+  return Object.entries(binding?.toolScopes ?? {}).flatMap(([tool, chosen]): TargetProblem[] => {
+    const allowed = server.auth?.allowOverride?.scopes ?? [
+      ...new Set([...(server.auth?.scopes ?? []), ...(entryOf(server.auth?.toolScopes, tool) ?? [])]),
+    ];
+    const stray = chosen.find((value) => !allowed.includes(value));
+    if (stray === undefined) return [];
+    return [{ level: 'binding', field: 'toolScopes', message: `${tool}: ${notAllowed(stray, allowed, 'scopes')}` }];
+  });
+}
+
+/**
+ * Never beyond the scopes of the connection and those of the tool. Where nobody has said anything for single tools or
+ * chosen anything, all that the server allows is what it declares.
+ */
+function stepUpOf(server: RemoteMcpServerSpec, binding: BindingAuth, declared: readonly string[]): readonly string[] {
+  const chosen = binding?.scopes ?? binding?.toolScopes ?? server.auth?.toolScopes;
+  return [...new Set(chosen === undefined ? [...declared, ...allowedValues(server, 'scopes')] : declared)];
 }

@@ -154,7 +154,11 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
     'TokenService.introspect',
     'TokenService.opaque',
   ],
-  'platform/src/tools/discovery.ts': ['RemoteMCPServer.auth.mode', 'RemoteMCPServer.auth.discovery.mode'],
+  'platform/src/tools/discovery.ts': [
+    'RemoteMCPServer.auth.mode',
+    'RemoteMCPServer.auth.discovery.mode',
+    'RemoteMCPServer.auth.discovery.scopes',
+  ],
   'platform/src/tools/limits.ts': [
     'RemoteMCPServer.timeouts.connect',
     'RemoteMCPServer.timeouts.firstByte',
@@ -187,6 +191,8 @@ const READERS: Readonly<Record<string, readonly string[]>> = {
       'RemoteMCPServer.auth.allowOverride',
     ].flatMap((block) => ['audience', 'resource', 'scopes'].map((field) => `${block}.${field}`)),
     'RemoteMCPServer.auth.resourceFrom',
+    'RemoteMCPServer.auth.toolScopes',
+    'Agent.declarative.tools.mcpServer.auth.toolScopes',
   ],
   'platform/src/control/plan.ts': ['Secret.data'],
   'platform/src/control/grant-conditions.ts': ['Grant.on.name'],

@@ -11,6 +11,11 @@ export interface IdentityFetchOptions {
   readonly exchange: TokenExchange;
   /** `url` is required: it bounds where the token goes. */
   readonly target: Target;
+  /**
+   * Asked for each `tools/call`: its own target, such as one with the scopes of that tool alone; `target` where it gives
+   * none. Where the token may go is bounded by `target` either way.
+   */
+  readonly callTarget?: () => Target | undefined;
   /** Whose token is exchanged; `agent` or `platform` attach a token that stands for no person, to every request. */
   readonly subject: SubjectSource | 'agent' | 'platform';
   /** As in `TokenRequest`. */
@@ -45,7 +50,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
   }
   options.exchange.checkTarget(target);
   const base = new URL(target.url);
-  const steppedUp = new Map<string, Target>();
+  const steppedUp = new WeakMap<Target, Map<string, Target>>();
   let attach = typeof subject === 'string';
 
   const obtain = async (
@@ -75,31 +80,26 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
     return token;
   };
 
-  /** The target with the scopes asked for, where all of them are declared. */
-  const stepUp = (scopes: readonly string[]): Target => {
-    const declared = [...target.scopes, ...(target.stepUpScopes ?? [])];
-    const missing = scopes.filter((scope) => !target.scopes.includes(scope));
-    if (missing.length === 0 || !missing.every((scope) => declared.includes(scope))) {
-      throw new TokenExchangeError(
-        'insufficient_scope',
-        `the tool server asks for scope ${JSON.stringify(scopes.join(' '))}`,
-        { scopes },
-      );
-    }
+  /** With the scopes asked for, where all of them are declared; with all that are, where it is not said which. */
+  const stepUp = (from: Target, scopes: readonly string[]): Target => {
+    const declared = from.stepUpScopes ?? [];
+    const asked = scopes.length > 0 ? scopes : declared;
+    const missing = asked.filter((scope) => !from.scopes.includes(scope));
+    if (missing.length === 0 || !missing.every((scope) => declared.includes(scope))) throw insufficient(scopes, 'asks');
     const name = [...missing].sort().join(' ');
-    let wider = steppedUp.get(name);
-    if (wider === undefined) {
-      wider = { ...target, scopes: [...target.scopes, ...missing] };
-      steppedUp.set(name, wider);
-    }
+    const known = steppedUp.get(from) ?? new Map<string, Target>();
+    const wider = known.get(name) ?? { ...from, scopes: [...from.scopes, ...missing] };
+    steppedUp.set(from, known.set(name, wider));
     return wider;
   };
 
   return (fetch) => async (input, init) => {
     const request = await readOutgoing(input, init);
     if (!isWithin(base, request.url)) return fetch(request.url, { ...request.init, headers: request.headers });
-    let wanted = target;
-    let token = attach || isToolCall(request) ? await obtain(wanted, undefined, request.init.signal) : undefined;
+    const isCall = isToolCall(request);
+    const own = (isCall ? options.callTarget?.() : undefined) ?? target;
+    let wanted = own;
+    let token = attach || isCall ? await obtain(wanted, undefined, request.init.signal) : undefined;
     let renewed = false;
     for (;;) {
       const response = await dispatch(fetch, base, request, token);
@@ -116,8 +116,8 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
       const scopes = token && missingScopes(response, token.value);
       if (scopes === undefined) return response;
       await discard(response);
-      if (wanted !== target || request.once) throw stillInsufficient(scopes);
-      wanted = stepUp(scopes);
+      if (wanted !== own || request.once) throw insufficient(scopes, 'still asks');
+      wanted = stepUp(own, scopes);
       token = await obtain(wanted, undefined, request.init.signal);
     }
   };
@@ -160,10 +160,7 @@ function unauthorized(): TokenExchangeError {
   return new TokenExchangeError('target_unauthorized', 'the tool server refuses the token that was made for it');
 }
 
-function stillInsufficient(scopes: readonly string[]): TokenExchangeError {
-  return new TokenExchangeError(
-    'insufficient_scope',
-    `the tool server still asks for scope ${JSON.stringify(scopes.join(' '))}`,
-    { scopes },
-  );
+function insufficient(scopes: readonly string[], asks: 'asks' | 'still asks'): TokenExchangeError {
+  const which = scopes.length > 0 ? `scope ${JSON.stringify(scopes.join(' '))}` : 'more scope, and does not say which';
+  return new TokenExchangeError('insufficient_scope', `the tool server ${asks} for ${which}`, { scopes });
 }

@@ -264,7 +264,7 @@ test('T3 a challenge for orders.admin: no step-up beyond what is declared', asyn
   await using s = await setup();
   await using tools = await startToolServer(s.service);
   const fetcher = await identityFetch(s, s.exchange(), targetOf(tools, { scopes: ['read'], stepUpScopes: ['refund'] }));
-  for (const scope of ['orders.admin', 'refund orders.admin', 'read', '']) {
+  for (const scope of ['orders.admin', 'refund orders.admin', 'read']) {
     tools.intercept = (_seen, response) => {
       response.writeHead(403, { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope}"` }).end();
     };
@@ -276,6 +276,52 @@ test('T3 a challenge for orders.admin: no step-up beyond what is declared', asyn
   };
   await assert.rejects(fetcher(tools.url, rpc('tools/call')), refusedAs('insufficient_scope'));
   assert.equal(s.service.counts.token, 2);
+});
+
+test('T3 a server that does not say which scope it misses gets what is declared, once', async () => {
+  await using s = await setup();
+  await using tools = await startToolServer(s.service);
+  const target = targetOf(tools, { scopes: ['read'], stepUpScopes: ['read', 'refund'] });
+  const fetcher = await identityFetch(s, s.exchange(), target);
+  const challenge = { 'www-authenticate': 'Bearer error="insufficient_scope"' };
+  tools.intercept = ({ claims }, response) => {
+    if (!String(claims?.scope).includes('refund')) response.writeHead(403, challenge).end();
+  };
+  assert.equal((await fetcher(tools.url, rpc('tools/call'))).status, 200);
+  tools.intercept = (_seen, response) => response.writeHead(403, challenge).end();
+  await assert.rejects(fetcher(tools.url, rpc('tools/call')), (error: TokenExchangeError) => {
+    assert.equal(error.message, 'the tool server still asks for more scope, and does not say which');
+    return error.code === 'insufficient_scope';
+  });
+  assert.equal(s.service.counts.token, 2);
+});
+
+test('each call may have a target of its own over one fetch; everything else has that of the connection', async () => {
+  await using s = await setup();
+  await using tools = await startToolServer(s.service);
+  const exchange = s.exchange();
+  const target = targetOf(tools, { scopes: ['read'] });
+  const refund = { ...target, scopes: ['refund'], stepUpScopes: ['close'] };
+  let own: Target | undefined;
+  const subject = await s.service.user('alice');
+  const fetcher = createIdentityFetch({
+    ...{ exchange, target, subject, session: 's1', agent: assistant },
+    callTarget: () => own,
+  })(fetch);
+  await fetcher(tools.url, rpc('tools/call'));
+  own = refund;
+  await fetcher(tools.url, rpc('tools/call'));
+  await fetcher(tools.url, rpc('tools/list'));
+  tools.intercept = ({ claims }, response) => {
+    if (String(claims?.scope).includes('close')) return;
+    response.writeHead(403, { 'www-authenticate': 'Bearer error="insufficient_scope", scope="close"' }).end();
+  };
+  await fetcher(tools.url, rpc('tools/call'));
+  assert.deepEqual(
+    tools.seen.map(({ claims }) => claims?.scope),
+    ['read', 'refund', 'read', 'refund', 'refund close'],
+  );
+  assert.equal(s.service.counts.token, 3);
 });
 
 test('T2 a tool server that asks for our token as a scope does not find it in the error', async () => {

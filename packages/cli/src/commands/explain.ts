@@ -93,7 +93,9 @@ function explanationText({ agent, model, tools, callers }: Explanation): string 
   const rows = tools.map((tool) => {
     const to = tool.target;
     const of = (field: 'audience' | 'resource' | 'scopes') =>
-      to && to[field].length > 0 ? `${to[field].join(' ')} (${to.origin[field]})` : '-';
+      to && to[field].length > 0
+        ? `${to[field].join(' ')} (${to.origin[field]}${field === 'scopes' && to.ofTool ? ', this tool' : ''})`
+        : '-';
     const state = tool.problem ?? (tool.approved ? (tool.requireApproval ? 'asks' : 'ok') : 'not approved');
     return [tool.name, tool.mode, tool.tokenService ?? '-', of('resource'), of('audience'), of('scopes'), state].map(
       oneLine,

@@ -99,7 +99,10 @@ function TargetFacts({ target }: { target: Target }) {
           <dt className="mb-1 flex flex-wrap items-center gap-x-1.5 text-xs font-medium text-soft">
             {name}
             {target.origin[field] !== 'none' && (
-              <span className="font-normal text-faint">from the {target.origin[field]}</span>
+              <span className="font-normal text-faint">
+                from the {target.origin[field]}
+                {field === 'scopes' && target.ofTool && ', for this tool alone'}
+              </span>
             )}
           </dt>
           <dd className="flex flex-wrap gap-1">

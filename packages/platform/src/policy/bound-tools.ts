@@ -141,7 +141,7 @@ function bound(
   const mode = server?.spec.auth?.mode ?? 'None';
   const resolved =
     server && refused === undefined && (mode === 'Exchange' || mode === 'Workload')
-      ? resolveTarget(server.spec, binding.auth, agent.spec.auth)
+      ? resolveTarget(server.spec, binding.auth, agent.spec.auth, tool)
       : undefined;
   const problem =
     refused ??

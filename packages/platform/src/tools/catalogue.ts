@@ -90,7 +90,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     try {
       found = await listTools(options, server);
     } catch (error) {
-      const failure = explainFailure(error, server);
+      const failure = explainFailure(error, server, 'discovery');
       if (!closed) await write(server, (now) => failedStatus(now, failure, at()));
       return false;
     }

@@ -30,7 +30,10 @@ export interface Connections {
   close(): Promise<void>;
 }
 
-/** One connection per (session, server, target, mode): servers of the older era share a session id otherwise. */
+/**
+ * One connection per (session, server, target without its scopes, mode): scopes choose the token of a request. Servers of
+ * the older era share a session id otherwise.
+ */
 export function createConnections(): Connections {
   const open = new Map<string, Connection>();
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { PriorDiscovery } from '@modelcontextprotocol/client';
-import { type DiscoveredTool, serverTarget } from '@onbehalf/resources';
+import { type DiscoveredTool, serverScopes, serverTarget } from '@onbehalf/resources';
 import { connectClient } from './connections.ts';
 import { callLimits } from './limits.ts';
 import { type OutboundOptions, outboundFetch } from './outbound.ts';
@@ -24,7 +24,9 @@ export async function listTools(options: OutboundOptions, server: McpServer): Pr
   const target = {
     audience: own.audience ?? [],
     resource: own.resource ?? [],
-    scopes: [],
+    scopes: server.spec.auth?.discovery?.scopes ?? own.scopes ?? [],
+    // Whoever lists sees every tool, so it may need what any of them needs.
+    stepUpScopes: serverScopes(server.spec),
     name: serverName(server),
     ...(server.spec.url !== undefined && { url: server.spec.url }),
   };
@@ -62,7 +64,7 @@ function describe(tool: { name: string; description?: string | undefined; inputS
 /** The declared discovery credential, or the default of the server's mode. */
 export function discoveryMode({ spec }: McpServer): 'Workload' | 'User' | 'None' | 'Static' {
   const { mode = 'None', discovery } = spec.auth ?? {};
-  if (discovery) return discovery.mode;
+  if (discovery?.mode !== undefined) return discovery.mode;
   if (mode === 'Exchange' || mode === 'Workload') return 'Workload';
   if (mode === 'Forward') return 'User';
   return mode === 'Static' ? 'Static' : 'None';

@@ -16,8 +16,18 @@ export interface Failure {
   reached?: boolean;
 }
 
+/** Where a scope is written that is missing: for a list of the tools, or for the call of one. */
+const SCOPE_SETTINGS = {
+  discovery: 'spec.auth.discovery.scopes or spec.auth.scopes',
+  call: 'spec.auth.toolScopes or spec.auth.scopes',
+} as const;
+
 /** Finds the typed error however deep a library wrapped it, and says it in our own words. */
-export function explainFailure(error: unknown, server: Pick<McpServer, 'metadata'>): Failure {
+export function explainFailure(
+  error: unknown,
+  server: Pick<McpServer, 'metadata'>,
+  doing: keyof typeof SCOPE_SETTINGS = 'call',
+): Failure {
   const name = server.metadata.name;
   const known = findCause(error);
   if (known instanceof ToolError)
@@ -25,7 +35,10 @@ export function explainFailure(error: unknown, server: Pick<McpServer, 'metadata
   if (known instanceof TokenExchangeError)
     return {
       code: known.code,
-      message: known.message,
+      message:
+        known.code === 'insufficient_scope'
+          ? `${known.message}: write it into ${SCOPE_SETTINGS[doing]} of the RemoteMCPServer ${name}`
+          : known.message,
       actBy: known.actBy,
       server: known.code === 'target_unauthorized',
       ...(known.code === 'target_unauthorized' && { reached: true }),

@@ -16,6 +16,8 @@ type Fetch = typeof globalThis.fetch;
 /** What the requests of one tool call share: several calls run over one connection at once. */
 export interface CallScope {
   subject: SubjectSource | undefined;
+  /** With the scopes of this tool: the connection serves others too. */
+  target?: Target;
   context: Record<string, string>;
   /** The exact credentials that went out, to be redacted from whatever comes back. */
   sent: SecretValue[];
@@ -72,6 +74,7 @@ function identityFetch(options: OutboundOptions, server: McpServer, target: Targ
   const shared = {
     exchange,
     target,
+    callTarget: () => callScope.getStore()?.target,
     context: () => ({ ...callScope.getStore()?.context, serverUid: server.metadata.uid }),
     onToken: ({ value }: { value: SecretValue }) => callScope.getStore()?.sent.push(value),
   };

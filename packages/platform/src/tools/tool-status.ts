@@ -26,11 +26,22 @@ export function foundStatus(
     return { ...tool, approved: same || (first && how.trusted && !tool.flagged) };
   });
   const conditions: Said[] = [
-    { type: 'ToolsDiscovered', status: 'True', reason: 'Discovered', message: `${tools.length} tools` },
+    {
+      type: 'ToolsDiscovered',
+      status: 'True',
+      reason: 'Discovered',
+      message: `${tools.length} tools${unknownIn(spec, tools)}`,
+    },
     { type: 'Reachable', status: 'True', reason: 'Answered', message: 'the server answered' },
     drift(server, tools),
   ];
   return { ...said(server, conditions, how.at), tools, protocolEra: found.era, approvedFor: place };
+}
+
+/** A misspelt name would give a tool scopes that it does not need. */
+function unknownIn({ auth }: Server['spec'], tools: readonly DiscoveredTool[]): string {
+  const unknown = Object.keys(auth?.toolScopes ?? {}).filter((name) => !tools.some((tool) => tool.name === name));
+  return unknown.length === 0 ? '' : `; spec.auth.toolScopes names ${unknown.join(', ')}, which it does not offer`;
 }
 
 /** The status after a discovery that failed. At a place that was never listed nothing is approved. */

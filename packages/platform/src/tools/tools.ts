@@ -8,7 +8,7 @@ import { type CallLimits, callLimits } from './limits.ts';
 import { type CallScope, callScope, outboundFetch } from './outbound.ts';
 import type { ToolCall, ToolResult } from './ports.ts';
 import { fieldsIn, resultText } from './result.ts';
-import { exchangeTarget, serverName } from './target.ts';
+import { createTargets, serverName } from './target.ts';
 import { createTokenServices, type TokenServicesOptions } from './token-services.ts';
 import { type TrialRequest, tryExchange } from './try-exchange.ts';
 
@@ -36,6 +36,7 @@ export function createTools(options: ToolsOptions): Tools {
   const catalogue = createCatalogue(outbound);
   const connections = createConnections();
   const breakers = new Map<string, Breaker>();
+  const targets = createTargets();
 
   async function call(request: ToolCall): Promise<ToolResult> {
     const started = performance.now();
@@ -56,6 +57,7 @@ export function createTools(options: ToolsOptions): Tools {
       return failed('tool_unavailable', `${server.metadata.name} keeps failing and is given a rest`, 'toolServer');
     const scope: CallScope = {
       subject: request.subject,
+      ...(request.target && { target: targets.ofCall(server, request.target) }),
       sent: [],
       context: {
         session: request.session,
@@ -111,13 +113,12 @@ export function createTools(options: ToolsOptions): Tools {
         request.agent.uid,
         target?.audience,
         target?.resource,
-        target?.scopes,
         request.subject?.principal,
       ]),
       prior: catalogue.prior(server.metadata.uid),
     };
     const fetch = () =>
-      outboundFetch(outbound, server, target && exchangeTarget(server, target), {
+      outboundFetch(outbound, server, target && targets.ofConnection(server, target), {
         kind: 'turn',
         agent: request.agent,
         session: request.session,

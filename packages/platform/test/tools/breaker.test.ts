@@ -18,7 +18,15 @@ describe('a tool server that keeps failing is given a rest', () => {
     return chain.tools.call({
       ...{ server, tool: 'echo', arguments: {}, session: `s-${name}`, turn: 't', step: 1, callId: crypto.randomUUID() },
       target: {
-        ...{ audience: [], resource: [url], scopes: [], expectedAudience: [url] },
+        ...{
+          audience: [],
+          resource: [url],
+          scopes: [],
+          connectionScopes: [],
+          stepUpScopes: [],
+          expectedAudience: [url],
+          ofTool: false,
+        },
         origin: { audience: 'none', resource: 'server', scopes: 'none' },
       },
       subject: await chain.sts.user('alice'),

@@ -37,7 +37,7 @@ describe('tool servers that misbehave', () => {
       target: {
         audience: [],
         resource: [url],
-        scopes: [],
+        ...{ scopes: [], connectionScopes: [], stepUpScopes: [], ofTool: false },
         expectedAudience: [url],
         origin: { audience: 'none', resource: 'server', scopes: 'none' },
       },

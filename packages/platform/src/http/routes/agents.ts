@@ -114,6 +114,7 @@ function explainAgent(
               scopes: [...tool.target.scopes],
               expectedAudience: [...tool.target.expectedAudience],
               origin: tool.target.origin,
+              ...(tool.target.ofTool && { ofTool: true }),
             },
           }),
         ...(problem !== undefined && { problem }),
