@@ -1,6 +1,6 @@
 import { SecretValue } from '@onbehalf/secret-value';
 import type { CryptoKey } from 'jose';
-import { ClientSecretBasic, ClientSecretPost, PrivateKeyJwt as signingClient } from 'oauth4webapi';
+import { ClientSecretPost, PrivateKeyJwt as signingClient } from 'oauth4webapi';
 import { misconfigured } from './errors.ts';
 import type { ClientConfig, PrivateKeyJwt } from './types.ts';
 
@@ -28,8 +28,8 @@ export async function authenticateClient(
     case 'SecretBasic':
     case 'SecretPost': {
       const secret = typeof client.secret === 'function' ? await client.secret(at.endpoint) : client.secret;
-      const method = client.auth === 'SecretBasic' ? ClientSecretBasic : ClientSecretPost;
-      await method(secret.reveal())(server, self, body, headers);
+      if (client.auth === 'SecretBasic') headers.set('authorization', basic(client.id, secret));
+      else await ClientSecretPost(secret.reveal())(server, self, body, headers);
       return [secret];
     }
     case 'PrivateKeyJwt':
@@ -43,6 +43,17 @@ export async function authenticateClient(
     }
   }
 }
+
+/**
+ * RFC 6749 section 2.3.1 and appendix B: both halves form-encoded, and nothing escaped that a form leaves as it is. Services
+ * that do not decode know an id with a hyphen no more where it is.
+ */
+function basic(id: string, secret: SecretValue): string {
+  const pair = new TextEncoder().encode(`${formEncoded(id)}:${formEncoded(secret.reveal())}`);
+  return `Basic ${btoa(String.fromCharCode(...pair))}`;
+}
+
+const formEncoded = (value: string): string => new URLSearchParams([['', value]]).toString().slice(1);
 
 /**
  * `private_key_jwt` (RFC 7523 section 2.2) with a key of WebCrypto. `keyId` is also the `kid` in the assertion.

@@ -1,7 +1,7 @@
-import { misconfigured, untrusted } from './errors.ts';
+import { misconfigured, TokenExchangeError, untrusted } from './errors.ts';
 import { objectOf } from './json.ts';
 import { quote } from './target.ts';
-import { type Answer, secureUrl } from './transport.ts';
+import { type Answer, busy, secureUrl } from './transport.ts';
 import type { TokenServiceConfig } from './types.ts';
 
 export interface ServiceMetadata {
@@ -40,18 +40,19 @@ function spellings(origin: string, path: string): readonly string[] {
 /** `issuer` in the document must be, letter for letter, what was asked for (RFC 8414 section 3.3). */
 export async function discover(
   service: TokenServiceConfig,
-  get: (url: string) => Promise<Answer>,
+  get: (url: string, last: boolean) => Promise<Answer>,
 ): Promise<ServiceMetadata> {
   const uris = service.wellKnownUri === undefined ? wellKnownUris(service.issuer ?? '') : [service.wellKnownUri];
   const issuers = service.issuer === undefined ? issuersOf(service.wellKnownUri ?? '') : [service.issuer];
+  let broken: TokenExchangeError | undefined;
   for (const uri of uris) {
-    const answer = await get(uri);
-    if (answer.status !== 200) continue;
-    const document = objectOf(answer.json);
-    const issuer = document?.issuer;
-    if (document === undefined || typeof issuer !== 'string') {
-      throw untrusted(`the metadata at ${quote(uri)} is not a metadata document`, { deviation: 'metadata' });
-    }
+    const document = await documentAt(uri, (url) => get(url, uri === uris.at(-1))).catch((error: unknown) => {
+      if (!(error instanceof TokenExchangeError) || !isOfForm(error)) throw error;
+      broken ??= error;
+      return undefined;
+    });
+    if (document === undefined) continue;
+    const { issuer } = document;
     if (!issuers.includes(issuer)) {
       throw untrusted(`the metadata at ${quote(uri)} is of another issuer, ${quote(issuer)}`, { deviation: 'issuer' });
     }
@@ -66,10 +67,33 @@ export async function discover(
       revocationEndpoint: service.revocationEndpoint ?? endpointOf('revocation_endpoint'),
     };
   }
+  if (broken !== undefined) throw broken;
   const configured = configuredMetadata(service);
   if (configured !== undefined) return configured;
   throw misconfigured('no metadata document was found for the token service');
 }
+
+type Document = Record<string, unknown> & { readonly issuer: string };
+
+/** Undefined where there is none. */
+async function documentAt(uri: string, get: (url: string) => Promise<Answer>): Promise<Document | undefined> {
+  const answer = await get(uri);
+  if (answer.status >= 500) throw busy(answer);
+  if (answer.status !== 200) return undefined;
+  const document = objectOf(answer.json);
+  const issuer = document?.issuer;
+  if (document === undefined || typeof issuer !== 'string') {
+    throw untrusted(`the metadata at ${quote(uri)} is not a metadata document`, { deviation: 'metadata' });
+  }
+  return { ...document, issuer };
+}
+
+/**
+ * Whether another form may be answered: a front page, a redirect or an error of whoever answers for paths that nobody
+ * serves. A service that cannot be reached is not there under another path either.
+ */
+const isOfForm = ({ deviation, serviceError }: TokenExchangeError): boolean =>
+  deviation === 'metadata' || deviation === 'redirect' || (serviceError?.status ?? 0) >= 500;
 
 /** What is known without any document, where that is enough to ask for a token. */
 export function configuredMetadata(service: TokenServiceConfig): ServiceMetadata | undefined {

@@ -8,7 +8,7 @@ import { objectOf } from './json.ts';
 import { configuredMetadata, discover, type ServiceMetadata } from './metadata.ts';
 import type { FormField, Profile } from './profiles/profile.ts';
 import { type GrantedToken, parseGrant, refusal } from './response.ts';
-import { type Answer, send, type Transport } from './transport.ts';
+import { type Answer, busy, send, type Transport } from './transport.ts';
 import type { ClientConfig, ExchangeKind, TokenClaims, TokenServiceConfig } from './types.ts';
 
 const MAX_TRIES = 3;
@@ -65,7 +65,9 @@ export class TokenServiceEndpoint {
     if (this.#metadata !== undefined && now < this.#metadata.until) return this.#metadata.value;
     const signal = new AbortController().signal;
     const headers = { accept: 'application/json' };
-    const get = (url: string) => this.#persist(() => send(this.#transport, url, { headers }, signal), signal);
+    // While there is another form to ask for, an error is an answer.
+    const get = (url: string, last: boolean) =>
+      this.#persist(() => send(this.#transport, url, { headers }, signal), signal, last ? 500 : 600);
     const value = discover(this.#service, get)
       .then((found) => {
         this.#verified = found;
@@ -164,16 +166,17 @@ export class TokenServiceEndpoint {
     return { init: { method: 'POST', headers, body: body.toString() }, secrets };
   }
 
-  /** Retries what may pass: the network, 429 and 5xx. Everything else is an answer. */
-  async #persist(attempt: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+  /** Retries what may pass: the network, 429, and statuses of `failing` and more. Everything else is an answer. */
+  async #persist(attempt: () => Promise<Answer>, signal: AbortSignal, failing = 500): Promise<Answer> {
     for (let tries = 1; ; tries += 1) {
       const rest = this.#breaker.admit();
       if (rest > 0) throw resting(rest);
       let failure: TokenExchangeError;
       try {
         const answer = await attempt();
-        if (answer.status !== 429 && answer.status < 500) {
-          this.#breaker.success();
+        if (answer.status !== 429 && answer.status < failing) {
+          if (answer.status < 500) this.#breaker.success();
+          else this.#breaker.release();
           return answer;
         }
         failure = busy(answer);
@@ -195,14 +198,6 @@ export class TokenServiceEndpoint {
       );
     }
   }
-}
-
-function busy(answer: Answer): TokenExchangeError {
-  const error = answer.status === 429 ? 'the token service asks for a pause' : 'the token service failed';
-  return new TokenExchangeError('sts_unavailable', `${error} (status ${answer.status})`, {
-    serviceError: { status: answer.status, error: undefined, description: undefined },
-    retryAfter: answer.retryAfter,
-  });
 }
 
 function isPassing(error: unknown): error is TokenExchangeError {

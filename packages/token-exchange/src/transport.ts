@@ -126,3 +126,12 @@ function systemCode(error: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   return /^[A-Z_]{3,40}$/.test(code) ? ` (${code})` : '';
 }
+
+/** What an answer of 429 or 5xx says. */
+export function busy(answer: Answer): TokenExchangeError {
+  const error = answer.status === 429 ? 'the token service asks for a pause' : 'the token service failed';
+  return new TokenExchangeError('sts_unavailable', `${error} (status ${answer.status})`, {
+    serviceError: { status: answer.status, error: undefined, description: undefined },
+    retryAfter: answer.retryAfter,
+  });
+}

@@ -26,6 +26,25 @@ test('client_secret_basic and post: any characters arrive (RFC 6749 section 2.3.
   assert.equal(s.service.requests[0]?.form.has('client_secret'), false);
 });
 
+test('client_secret_basic escapes what a form escapes and nothing else: an id with a hyphen arrives where nobody decodes', async () => {
+  const headers: (string | null)[] = [];
+  await using s = await setup({ clients: [{ id: 'my-client_1.a*', secret: 's-e_c.r*t ~!é' }] });
+  const own = {
+    auth: 'SecretBasic',
+    id: 'my-client_1.a*',
+    keyId: '1',
+    secret: SecretValue.of('s-e_c.r*t ~!é'),
+  } as const;
+  const recorded: typeof fetch = (input, init) => {
+    headers.push(new Headers(init?.headers).get('authorization'));
+    return fetch(input, init);
+  };
+  const exchange = s.exchange({ client: own }, { fetch: recorded });
+  await exchange.token({ subject: await s.service.user('alice'), target: orders });
+  const sent = headers.find((header) => header !== null)?.slice('Basic '.length) ?? '';
+  assert.equal(Buffer.from(sent, 'base64').toString(), 'my-client_1.a*:s-e_c.r*t+%7E%21%C3%A9');
+});
+
 test('a wrong secret is invalid_client', async () => {
   await using s = await setup();
   const exchange = s.exchange({ client: { ...client, secret: SecretValue.of('wrong') } });

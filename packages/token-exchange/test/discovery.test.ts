@@ -30,6 +30,35 @@ for (const openidOnly of [false, true]) {
   });
 }
 
+test('a form of the address that is answered with a page, {}, a redirect or an error leads on to the next; without one the first is told', async () => {
+  await using s = await setup({ path: '/realms/one', openidOnly: true });
+  const subject = await s.service.user('alice');
+  const odd: [answer: () => Response, deviation: string | undefined][] = [
+    [() => new Response('<html>', { headers: { 'content-type': 'text/html' } }), 'metadata'],
+    [() => Response.json({}), 'metadata'],
+    [() => new Response(null, { status: 302, headers: { location: '/login' } }), 'redirect'],
+    [() => new Response('', { status: 503 }), undefined],
+  ];
+  for (const [answer, deviation] of odd) {
+    const asked: string[] = [];
+    const at =
+      (all: boolean): typeof fetch =>
+      async (input, init) => {
+        const { pathname } = new URL(String(input));
+        asked.push(pathname);
+        const front = pathname.startsWith('/.well-known/');
+        return front || (all && pathname.includes('well-known')) ? answer() : fetch(input, init);
+      };
+    await s.exchange({}, { fetch: at(false) }).token({ subject, target: orders });
+    assert.equal(new Set(asked.filter((path) => path.includes('well-known'))).size, 3);
+    const failed = s.exchange({}, { fetch: at(true) }).token({ subject, target: orders });
+    await assert.rejects(
+      failed,
+      refusedAs(deviation === undefined ? 'sts_unavailable' : 'untrusted_response', deviation),
+    );
+  }
+});
+
 test('the address of the metadata alone is enough', async () => {
   await using s = await setup({ path: '/realms/one' });
   const exchange = createTokenExchange({

@@ -26,18 +26,40 @@ for (const [error, status, code] of ERRORS) {
   test(`${status} ${error} is ${code}: for the ${ACT_BY[code]}, and not asked again`, async () => {
     await using s = await setup();
     const subject = await s.service.user('alice');
-    s.service.next({ error, status, description: 'because', claims: '{"id_token":{}}' });
+    s.service.next({ error, status, description: 'because of the token', claims: '{"id_token":{}}' });
     const failed = s.exchange().token({ subject, target: orders });
     await assert.rejects(failed, (thrown) => {
       assert.ok(thrown instanceof TokenExchangeError);
       assert.deepEqual([thrown.code, thrown.actBy], [code, ACT_BY[code]]);
-      assert.deepEqual(thrown.serviceError, { status, error, description: 'because' });
+      assert.deepEqual(thrown.serviceError, { status, error, description: 'because of the token' });
       assert.equal(thrown.claimsChallenge, code === 'interaction_required' ? '{"id_token":{}}' : undefined);
       return true;
     });
     assert.equal(s.service.counts.token, 1);
   });
 }
+
+test('invalid_request is for the person only where it names the token, or nothing: an administrator’s mistake is none that signing in mends', async () => {
+  const said: [string | undefined, TokenExchangeErrorCode][] = [
+    [undefined, 'subject_rejected'],
+    ['Invalid token', 'subject_rejected'],
+    ['subject_token has expired', 'subject_rejected'],
+    ['Session not active', 'subject_rejected'],
+    ['User disabled', 'subject_rejected'],
+    ['DPoP proof is missing', 'invalid_request_configuration'],
+    ['requested_token_type unsupported', 'invalid_request_configuration'],
+    ['Invalid token type', 'invalid_request_configuration'],
+    ['Missing parameter: audience', 'invalid_request_configuration'],
+    ['actor token is not valid', 'invalid_request_configuration'],
+    ['no', 'invalid_request_configuration'],
+  ];
+  await using s = await setup();
+  const subject = await s.service.user('alice');
+  for (const [description, code] of said) {
+    s.service.next({ error: 'invalid_request', ...(description !== undefined && { description }) });
+    await assert.rejects(s.exchange().token({ subject, target: orders }), refusedAs(code), description);
+  }
+});
 
 test('a failure is not cached', async () => {
   await using s = await setup();

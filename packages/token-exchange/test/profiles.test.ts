@@ -183,8 +183,8 @@ const ROWS: Readonly<Record<ProfileName, Row>> = {
     start: withActor,
     forms: {
       ...standardForms,
-      resource: { sent: [resource], code: 'subject_rejected' },
-      'audience and resource': { sent: [audience('orders'), resource, scope('one')], code: 'subject_rejected' },
+      resource: { sent: [resource], code: config },
+      'audience and resource': { sent: [audience('orders'), resource, scope('one')], code: config },
     },
     refuses: { ...named, ...strict, other_azp: 'party', ...wide },
   },

@@ -146,7 +146,12 @@ export function createToolCalls(options: ToolCallsOptions) {
       throw error;
     }
     const last = views.at(-1);
-    const asks = result.isError && subject !== undefined && ENDED_SIGN_IN.has(result.code);
+    const asks =
+      result.isError &&
+      subject !== undefined &&
+      ENDED_SIGN_IN.has(result.code) &&
+      // Who has just signed in for it would do so for ever: something else is wrong.
+      !(again && result.code === 'subject_rejected');
     const answered: EventDraft = {
       type: 'tool.result',
       ...at,

@@ -2,7 +2,8 @@ import type { TokenExchangeError } from '@onbehalf/token-exchange';
 
 interface Advice {
   profile?: string;
-  code: TokenExchangeError['code'];
+  /** Any, where what the service says is enough. */
+  code?: TokenExchangeError['code'];
   /** What the service itself said, where one code has several causes. */
   says?: RegExp;
   todo: string;
@@ -20,6 +21,21 @@ const ADVICE: readonly Advice[] = [
     code: 'unauthorized_client',
     says: /access_denied/,
     todo: "put this client into the subject token's `aud`: an audience mapper in a default scope of the client that people sign in with",
+  },
+  {
+    profile: 'keycloak',
+    says: /public client/i,
+    todo: 'switch "Client authentication" on at this client: a public one may not exchange tokens',
+  },
+  {
+    profile: 'keycloak',
+    says: /consent/i,
+    todo: 'switch "Consent required" off at this client, or have the person consent to it once: an exchange cannot ask',
+  },
+  {
+    profile: 'keycloak',
+    says: /client (?:is )?(?:disabled|not enabled)/i,
+    todo: 'enable the client whose id is this audience',
   },
   {
     profile: 'keycloak',
@@ -85,7 +101,9 @@ export function adviceFor(profile: string, error: TokenExchangeError): string {
   const said = [error.serviceError?.error, error.serviceError?.description, error.deviation, error.message].join(' ');
   const found = ADVICE.find(
     (advice) =>
-      advice.code === error.code && (advice.profile ?? profile) === profile && (advice.says?.test(said) ?? true),
+      (advice.code ?? error.code) === error.code &&
+      (advice.profile ?? profile) === profile &&
+      (advice.says?.test(said) ?? true),
   );
   return found?.todo ?? error.message;
 }

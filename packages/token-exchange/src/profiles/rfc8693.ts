@@ -103,7 +103,19 @@ export function audienceOnly({ audience, resource }: PreparedTarget): string | u
   return resource.length > 0 ? 'this token service takes no resource; name the audience alone' : undefined;
 }
 
-export function standardCode({ kind, status, error }: ServiceFailure): TokenExchangeErrorCode {
+const OF_A_PERSON = /token|assertion|session|\buser\b|account/i;
+const OF_A_SETTING =
+  /dpop|token[ _]type|requested|actor|missing|parameter|support|audience|scope|resource|client|consent|grant/i;
+
+/**
+ * `invalid_request` says that the subject token is bad (RFC 8693 section 2.2.2), and that anything else of the request is.
+ * Where it is said what, only what names the token is for the person: signing in again mends nothing else.
+ */
+const isOfPerson = (description: string | undefined) =>
+  description === undefined || (OF_A_PERSON.test(description) && !OF_A_SETTING.test(description));
+
+export function standardCode({ kind, status, error, description }: ServiceFailure): TokenExchangeErrorCode {
+  if (error === 'invalid_request' && !isOfPerson(description)) return 'invalid_request_configuration';
   const code = (error === undefined ? undefined : BY_ERROR[error]) ?? BY_STATUS[status] ?? 'untrusted_response';
   return code === 'subject_rejected' && kind === 'workload' ? 'invalid_request_configuration' : code;
 }
