@@ -174,7 +174,7 @@ export function createToolCalls(options: ToolCallsOptions) {
             type: 'tool.call',
             phase: 'outcome',
             ref,
-            outcome: result.isError ? 'error' : 'ok',
+            outcome: result.unknown ? 'unknown' : result.isError ? 'error' : 'ok',
             latencyMs: result.ms,
             ...(result.code !== undefined && { code: result.code }),
             ...recorded(line, result),

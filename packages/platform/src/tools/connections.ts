@@ -1,6 +1,7 @@
 import {
   Client,
   type PriorDiscovery,
+  SdkHttpError,
   SSEClientTransport,
   StreamableHTTPClientTransport,
 } from '@modelcontextprotocol/client';
@@ -11,11 +12,14 @@ const IDLE_MS = 120_000;
 const CLIENT = { name: 'onbehalf', version: '0.1.0' };
 
 interface Connection {
+  key: string;
   client: Promise<Client>;
   session: string;
   server: string;
   idle: NodeJS.Timeout | undefined;
   users: number;
+  /** Nobody new gets it: it is closed when those who use it are done. */
+  retired: boolean;
 }
 
 export interface Connections {
@@ -37,56 +41,90 @@ export interface Connections {
 export function createConnections(): Connections {
   const open = new Map<string, Connection>();
 
-  function drop(key: string, connection: Connection) {
-    if (open.get(key) === connection) open.delete(key);
+  /** What one call met says nothing about the calls beside it: they go on to their end. */
+  function retire(connection: Connection) {
+    if (open.get(connection.key) === connection) open.delete(connection.key);
+    connection.retired = true;
     clearTimeout(connection.idle);
+    if (connection.users === 0) connection.client.then(end).catch(() => undefined);
+  }
+
+  /** At once: what is under way on it ends as not known. */
+  function cut(connection: Connection) {
+    retire(connection);
     connection.client.then((client) => client.close()).catch(() => undefined);
+  }
+
+  function connectionOf(key: string, session: string, server: McpServer, connect: () => Promise<Client>): Connection {
+    const known = open.get(key);
+    if (known) return known;
+    const made: Connection = {
+      ...{ key, session, server: server.metadata.uid, idle: undefined, users: 0, retired: false },
+      client: connect(),
+    };
+    open.set(key, made);
+    made.client.then(
+      (client) => {
+        client.onclose = () => retire(made);
+      },
+      () => retire(made),
+    );
+    return made;
   }
 
   return {
     async with({ session, server, rest, prior }, fetch, use) {
       const key = JSON.stringify([session, server.metadata.uid, server.metadata.generation, rest]);
-      let connection = open.get(key);
-      if (!connection) {
-        connection = {
-          client: connectClient(server, fetch(), prior),
-          session,
-          server: server.metadata.uid,
-          idle: undefined,
-          users: 0,
-        };
-        open.set(key, connection);
-      }
-      clearTimeout(connection.idle);
-      connection.users++;
-      let broken = true;
-      try {
-        const client = await connection.client;
-        const result = await use(client);
-        broken = false;
-        return result;
-      } finally {
-        connection.users--;
-        const mine = connection;
-        if (broken) drop(key, mine);
-        else if (mine.users === 0) {
-          mine.idle = setTimeout(() => drop(key, mine), IDLE_MS);
-          mine.idle.unref();
+      for (let again = false; ; again = true) {
+        const connection = connectionOf(key, session, server, () => connectClient(server, fetch(), prior));
+        clearTimeout(connection.idle);
+        connection.users++;
+        try {
+          const client = await connection.client;
+          try {
+            return await use(client);
+          } catch (error) {
+            if (!isEndedSession(error, client)) throw error;
+            retire(connection);
+            if (again) throw error;
+          }
+        } finally {
+          connection.users--;
+          if (connection.users === 0) {
+            if (connection.retired) connection.client.then(end).catch(() => undefined);
+            else connection.idle = setTimeout(() => retire(connection), IDLE_MS).unref();
+          }
         }
       }
     },
     end({ session, server }) {
-      for (const [key, connection] of open)
-        if (connection.session === session || connection.server === server) drop(key, connection);
+      for (const connection of open.values())
+        if (connection.session === session || connection.server === server) cut(connection);
     },
     async close() {
-      const closing = [...open.values()].map(({ client }) =>
-        client.then((open) => open.close()).catch(() => undefined),
-      );
-      for (const [key, connection] of open) drop(key, connection);
+      const closing = [...open.values()].map(({ client }) => client.then((one) => one.close()).catch(() => undefined));
+      for (const connection of open.values()) retire(connection);
       await Promise.all(closing);
     },
   };
+}
+
+/**
+ * The server knows the session no more (revision 2025-11-25, Transports, Session Management, point 4): the request was not
+ * looked at, and is made again in a new one.
+ */
+const isEndedSession = (error: unknown, { transport }: Client): boolean =>
+  error instanceof SdkHttpError && error.status === 404 && sessionOf(transport) !== undefined;
+
+const sessionOf = (transport: Client['transport']) =>
+  transport instanceof StreamableHTTPClientTransport ? transport.sessionId : undefined;
+
+/** Tells the server that its session is over (point 5 there), if it can still be told. */
+async function end(client: Client): Promise<void> {
+  const { transport } = client;
+  if (transport instanceof StreamableHTTPClientTransport && transport.sessionId !== undefined)
+    await transport.terminateSession().catch(() => undefined);
+  await client.close();
 }
 
 /** No capability is declared, so sampling, roots and elicitation are refused by the protocol itself. */

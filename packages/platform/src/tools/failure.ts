@@ -1,5 +1,7 @@
-import { SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
+import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
+import { redact, type SecretValue } from '@onbehalf/secret-value';
 import { TokenExchangeError } from '@onbehalf/token-exchange';
+import { cleanText } from '../audit/index.ts';
 import { EgressError } from '../egress/index.ts';
 import { VaultError } from '../vault/index.ts';
 import { ToolError } from './errors.ts';
@@ -14,7 +16,11 @@ export interface Failure {
   server: boolean;
   /** Whether the server itself answered; undefined where it was not asked. */
   reached?: boolean;
+  /** It may have been carried out: it was sent, and its answer did not come. */
+  unknown?: boolean;
 }
+
+const MOST_SAID = 300;
 
 /** Where a scope is written that is missing: for a list of the tools, or for the call of one. */
 const SCOPE_SETTINGS = {
@@ -27,6 +33,7 @@ export function explainFailure(
   error: unknown,
   server: Pick<McpServer, 'metadata'>,
   doing: keyof typeof SCOPE_SETTINGS = 'call',
+  sent: readonly SecretValue[] = [],
 ): Failure {
   const name = server.metadata.name;
   const known = findCause(error);
@@ -40,7 +47,7 @@ export function explainFailure(
           ? `${known.message}: write it into ${SCOPE_SETTINGS[doing]} of the RemoteMCPServer ${name}`
           : known.message,
       actBy: known.actBy,
-      server: known.code === 'target_unauthorized',
+      server: false,
       ...(known.code === 'target_unauthorized' && { reached: true }),
       ...(known.claimsChallenge !== undefined && { claimsChallenge: known.claimsChallenge }),
     };
@@ -52,34 +59,75 @@ export function explainFailure(
       server: false,
     };
   if (known instanceof EgressError) return egressFailure(known, name);
-  if (known instanceof SdkHttpError && known.status === 401)
+  const answer = { actBy: 'toolServer', reached: true };
+  // JSON-RPC 2.0 section 5.1: an answer like any other, which says why there is no result.
+  if (known instanceof ProtocolError)
     return {
-      code: 'tool_unauthorized',
-      message: `${name} refused the credential`,
-      actBy: 'administrator',
-      server: true,
-      reached: true,
+      ...answer,
+      code: 'tool_error',
+      message: `${name} refused the call: ${said(known.message, sent)} (${known.code})`,
+      server: false,
     };
-  const answer = { actBy: 'toolServer', server: true };
+  if (known instanceof SdkHttpError) {
+    const { status } = known;
+    if (status === 401 || status === 403)
+      return {
+        ...answer,
+        code: 'tool_unauthorized',
+        message: `${name} refused the credential with ${status}`,
+        actBy: 'administrator',
+        server: false,
+      };
+    return { ...answer, code: 'tool_protocol', message: `${name} answered ${status}`, server: status >= 500 };
+  }
   if (known instanceof SdkError && known.code === SdkErrorCode.RequestTimeout)
-    return { ...answer, code: 'tool_timeout', message: `${name} did not answer in time`, reached: false };
-  return { ...answer, code: 'tool_protocol', message: `${name} did not answer as MCP asks`, reached: true };
+    return {
+      ...answer,
+      code: 'tool_timeout',
+      message: `${name} did not answer in time${UNKNOWN}`,
+      server: true,
+      reached: false,
+      unknown: true,
+    };
+  if (known instanceof SdkError && known.code === SdkErrorCode.ConnectionClosed)
+    return {
+      ...answer,
+      code: 'tool_unreachable',
+      message: `the connection to ${name} ended before it answered${UNKNOWN}`,
+      server: false,
+      unknown: true,
+    };
+  const what = known instanceof SdkError ? ` (${known.code})` : '';
+  return { ...answer, code: 'tool_protocol', message: `${name} did not answer as MCP asks${what}`, server: true };
+}
+
+/** What a model must know before it tries again. */
+const UNKNOWN = ': it is not known whether the call was carried out';
+
+/** A server's own words: one line, bounded, without what was sent to it. */
+function said(text: string, sent: readonly SecretValue[]): string {
+  const line = cleanText(redact(text.slice(0, 4_096).replace(/\s+/g, ' ').trim(), sent));
+  return line.length > MOST_SAID ? `${line.slice(0, MOST_SAID).toWellFormed()}…` : line;
 }
 
 function egressFailure(error: EgressError, name: string): Failure {
-  const failure = (code: string, what: string, actBy: string): Failure => ({
+  const failure = (code: string, what: string, actBy: string, more: Partial<Failure> = {}): Failure => ({
     code,
     message: `${name} ${what}`,
     actBy,
     server: actBy === 'toolServer',
-    reached: code === 'tool_too_large',
+    reached: false,
+    ...more,
   });
   switch (error.code) {
     case 'deadline':
-      return failure('tool_timeout', 'did not answer in time', 'toolServer');
+      return failure('tool_timeout', `did not answer in time${UNKNOWN}`, 'toolServer', { unknown: true });
     case 'too_large':
     case 'line_too_long':
-      return failure('tool_too_large', 'answered with more than 1 MiB', 'toolServer');
+      return failure('tool_too_large', `answered with more than 1 MiB${UNKNOWN}`, 'toolServer', {
+        reached: true,
+        unknown: true,
+      });
     case 'address_forbidden':
     case 'scheme_forbidden':
     case 'invalid_url':
@@ -89,6 +137,12 @@ function egressFailure(error: EgressError, name: string): Failure {
         'is at an address that this server may not call: see privateNetworks',
         'administrator',
       );
+    case 'redirect_refused':
+      return failure('tool_unreachable', 'answered with a redirect, which leads away from its URL', 'administrator', {
+        reached: true,
+      });
+    case 'upstream_failed':
+      return failure('tool_unreachable', `broke the connection off${UNKNOWN}`, 'toolServer', { unknown: true });
     default:
       return failure('tool_unreachable', `cannot be reached (${error.code})`, 'toolServer');
   }
@@ -108,7 +162,7 @@ function findCause(error: unknown): unknown {
       current instanceof VaultError
     )
       return current;
-    if (current instanceof SdkError || current instanceof SdkHttpError) generic = current;
+    if (current instanceof SdkError || current instanceof ProtocolError) generic = current;
     const data = (current as { data?: { cause?: unknown } }).data;
     if (data?.cause instanceof Error) {
       const inner = findCause(data.cause);

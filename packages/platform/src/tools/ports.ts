@@ -53,6 +53,8 @@ export interface ToolResult {
   /** What the token service wants the person to be asked (`interaction_required`). */
   claimsChallenge?: string;
   truncated: boolean;
+  /** It was sent, and whether it was carried out is not known. */
+  unknown?: boolean;
   /** It was sent twice. */
   repeated?: boolean;
   ms: number;

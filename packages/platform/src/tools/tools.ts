@@ -88,15 +88,17 @@ export function createTools(options: ToolsOptions): Tools {
           breaker.release();
           throw request.signal.reason;
         }
-        const failure = explainFailure(error, server);
+        const failure = explainFailure(error, server, 'call', scope.sent);
         // What failed before the server was asked says nothing about it.
         if (failure.server) breaker.failure();
+        else if (failure.reached) breaker.success();
         else breaker.release();
         if (request.idempotent && failure.code === 'tool_unreachable' && !repeated && breaker.admit() === 0) continue;
         const { claimsChallenge } = failure;
         return {
           ...failed(failure.code, failure.message, failure.actBy),
           ...(claimsChallenge !== undefined && { claimsChallenge }),
+          ...(failure.unknown && { unknown: true }),
           ...(repeated && { repeated }),
         };
       }

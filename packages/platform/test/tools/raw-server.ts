@@ -2,7 +2,14 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import { createServer as createSecure, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-export type Handler = (request: IncomingMessage, response: ServerResponse, method: string, id: unknown) => void;
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  method: string,
+  id: unknown,
+  /** Of the tool. */
+  name: string,
+) => void;
 
 interface Seen {
   method: string;
@@ -12,7 +19,15 @@ interface Seen {
 }
 
 /** A tool server of the older era that does what its handler says to a `tools/call`. */
-export async function rawServer(onCall: Handler, more: { onList?: Handler; tls?: ServerOptions } = {}) {
+export async function rawServer(
+  onCall: Handler,
+  more: {
+    onList?: Handler;
+    tls?: ServerOptions;
+    /** Its sessions (revision 2025-11-25): the id of a new one, and whether one is known. */
+    sessions?: { begin(): string; knows(id: string): boolean };
+  } = {},
+) {
   const seen: Seen[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     let text = '';
@@ -24,7 +39,7 @@ export async function rawServer(onCall: Handler, more: { onList?: Handler; tls?:
     } = (text === '' ? {} : JSON.parse(text)) as {
       method?: string;
       id?: unknown;
-      params?: { protocolVersion?: string };
+      params?: { protocolVersion?: string; name?: string };
     };
     seen.push({
       method,
@@ -36,21 +51,25 @@ export async function rawServer(onCall: Handler, more: { onList?: Handler; tls?:
       response
         .writeHead(200, { 'content-type': 'application/json' })
         .end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+    const session = String(request.headers['mcp-session-id'] ?? '');
+    if (more.sessions && method === 'initialize') response.setHeader('mcp-session-id', more.sessions.begin());
+    else if (more.sessions && session !== '' && !more.sessions.knows(session)) return response.writeHead(404).end();
     if (method === 'initialize')
-      reply({
+      return reply({
         protocolVersion: params?.protocolVersion ?? '2025-06-18',
         capabilities: { tools: {} },
         serverInfo: { name: 'raw', version: '1' },
       });
-    else if (method === 'tools/list' && more.onList) more.onList(request, response, method, id);
+    if (method === 'tools/list' && more.onList) more.onList(request, response, method, id, '');
     else if (method === 'tools/list')
       reply({ tools: [{ name: 'echo', description: 'echo', inputSchema: { type: 'object' } }] });
-    else if (method === 'tools/call') onCall(request, response, method, id);
+    else if (method === 'tools/call') onCall(request, response, method, id, params?.name ?? '');
     else if (id === undefined) response.writeHead(request.method === 'POST' ? 202 : 405).end();
     else
       response
         .writeHead(200, { 'content-type': 'application/json' })
         .end(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32601, message: 'no such method' } }));
+    return response;
   };
   const http = more.tls ? createSecure(more.tls, answer) : createServer(answer);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
