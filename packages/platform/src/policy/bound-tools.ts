@@ -196,10 +196,14 @@ function needsApproval(binding: McpServerBinding, server: McpServer | undefined,
   );
 }
 
-/** Letters, digits, `_` and `-`, at most 64: what every provider accepts. */
+/**
+ * Letters, digits, `_` and `-`, at most 64: what every provider accepts. What had to be changed ends with a hash of the
+ * name, so that `a.b` and `a_b` are two.
+ */
 function modelName(prefix: string, tool: string): string {
-  const name = `${prefix}__${tool.replaceAll('.', '_')}`;
-  if (name.length <= MODEL_NAME_LIMIT) return name;
+  const name = `${prefix}__${tool}`;
+  const safe = name.replaceAll(/[^A-Za-z0-9_-]/g, '_');
+  if (safe === name && name.length <= MODEL_NAME_LIMIT) return name;
   const hash = createHash('sha256').update(name).digest('base64url').replaceAll('-', '_').slice(0, 10);
-  return `${name.slice(0, MODEL_NAME_LIMIT - 11)}_${hash}`;
+  return `${safe.slice(0, MODEL_NAME_LIMIT - 11)}_${hash}`;
 }

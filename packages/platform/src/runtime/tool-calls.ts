@@ -118,6 +118,7 @@ export function createToolCalls(options: ToolCallsOptions) {
       result = await options.tools.call({
         server: tool.server,
         tool: tool.tool,
+        ...(tool.found && { inputSchema: tool.found.inputSchema }),
         arguments: values,
         target: tool.target,
         subject,

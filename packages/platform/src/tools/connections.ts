@@ -7,6 +7,7 @@ import {
 } from '@modelcontextprotocol/client';
 import { ToolError } from './errors.ts';
 import type { McpServer } from './ports.ts';
+import { readTolerantly } from './tolerant.ts';
 
 const IDLE_MS = 120_000;
 const CLIENT = { name: 'onbehalf', version: '0.1.0' };
@@ -132,6 +133,7 @@ export async function connectClient(
   server: McpServer,
   fetch: typeof globalThis.fetch,
   prior: PriorDiscovery | undefined,
+  leftOut: (what: string) => void = () => undefined,
 ): Promise<Client> {
   if (server.spec.protocol === 'Stdio' || server.spec.url === undefined)
     throw new ToolError('tool_unsupported', 'this version has no stdio client', 'administrator');
@@ -146,5 +148,6 @@ export async function connectClient(
       ? new SSEClientTransport(url, { fetch })
       : new StreamableHTTPClientTransport(url, { fetch, requestInit: { redirect: 'manual' } });
   await client.connect(transport, { timeout: 30_000, ...(prior && { prior }) });
+  readTolerantly(client, leftOut);
   return client;
 }

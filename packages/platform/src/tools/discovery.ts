@@ -14,6 +14,8 @@ const MAX_DESCRIPTION = 8_192;
 /** What a server said that it offers. Nothing of it is approved yet. */
 export interface Found {
   tools: DiscoveredTool[];
+  /** What is not among them, and why. */
+  leftOut: readonly string[];
   prior: PriorDiscovery | undefined;
   era: string;
 }
@@ -32,13 +34,19 @@ export async function listTools(options: OutboundOptions, server: McpServer): Pr
   };
   const anonymous = discoveryMode(server) === 'None';
   const fetch = outboundFetch(options, anonymous ? withoutAuth(server) : server, target, { kind: 'discovery' });
-  const client = await connectClient(server, fetch, undefined);
+  const leftOut: string[] = [];
+  const client = await connectClient(server, fetch, undefined, (what) => leftOut.push(what));
   try {
     const { totalMs } = callLimits(server.spec);
     const { tools } = await client.listTools(undefined, { timeout: totalMs, maxTotalTimeout: totalMs });
     const discover = client.getDiscoverResult();
+    const distinct = new Map(tools.map((tool) => [tool.name, tool]));
+    const twice = tools.length - distinct.size;
+    if (twice > 0) leftOut.push(`${twice} that stand there twice`);
+    if (distinct.size > MAX_TOOLS) leftOut.push(`${distinct.size - MAX_TOOLS} beyond ${MAX_TOOLS}`);
     return {
-      tools: tools.slice(0, MAX_TOOLS).map(describe),
+      tools: [...distinct.values()].slice(0, MAX_TOOLS).map(describe),
+      leftOut,
       prior: discover ? { kind: 'modern', discover } : undefined,
       era: String(client.getProtocolEra() ?? 'unknown'),
     };

@@ -113,7 +113,20 @@ function noUser(server: McpServer) {
   );
 }
 
-/** Fixed headers of the resource, deadlines and the checked way out. Redirects are never followed. */
+const MAX_REDIRECTS = 3;
+
+/** Where a redirect that keeps method and body leads to, if that is within the server's own URL; undefined elsewhere. */
+function redirectWithin(server: McpServer, from: URL, response: Response): URL | undefined {
+  const location = response.headers.get('location');
+  if ((response.status !== 307 && response.status !== 308) || location === null || !URL.canParse(location, from.href))
+    return undefined;
+  const [base, next] = [new URL(server.spec.url ?? ''), new URL(location, from)];
+  const root = base.pathname.replace(/\/$/, '');
+  const within = next.pathname === root || next.pathname.startsWith(`${root}/`);
+  return next.origin === base.origin && next.username === '' && within ? next : undefined;
+}
+
+/** Fixed headers of the resource, deadlines and the checked way out. A redirect is followed within the server's URL. */
 function plainFetch({ egress, credentials }: OutboundOptions, server: McpServer): Fetch {
   const fixed = server.spec.headers ?? [];
   return async (input, init) => {
@@ -131,7 +144,17 @@ function plainFetch({ egress, credentials }: OutboundOptions, server: McpServer)
     if (requestId !== undefined) headers.set('x-request-id', requestId);
     const limits = callScope.getStore()?.limits ?? callLimits(server.spec);
     const tls = await openTls(server.spec.tls, async (ref) => (await open(credentials, server, ref)).value);
-    return egress.fetch(input, { ...init, headers, redirect: 'manual', limits, tls });
+    const sent = { ...init, headers, redirect: 'manual' as const, limits, tls };
+    let at = new URL(input instanceof Request ? input.url : input);
+    let response = await egress.fetch(input, sent);
+    for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
+      const next = redirectWithin(server, at, response);
+      if (next === undefined || (init?.body != null && typeof init.body !== 'string')) break;
+      await response.body?.cancel();
+      at = next;
+      response = await egress.fetch(at, sent);
+    }
+    return response;
   };
 }
 

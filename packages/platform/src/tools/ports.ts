@@ -22,6 +22,8 @@ export type McpServer = Stored<'RemoteMCPServer'>;
 export interface ToolCall {
   server: McpServer;
   tool: string;
+  /** As it was approved: what it says of headers is what is sent (SEP-2243), and the server is not asked again. */
+  inputSchema?: Readonly<Record<string, unknown>>;
   arguments: Record<string, unknown>;
   /** Of Exchange and Workload servers. */
   target: ResolvedTarget | undefined;

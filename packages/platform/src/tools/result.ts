@@ -21,13 +21,31 @@ export function resultText(
   secrets: readonly SecretValue[],
 ): { output: string; truncated: boolean } {
   const parts = result.content.map((block) => {
-    if (block.type === 'text') return block.text;
-    if (block.type === 'resource_link') return `[link: ${block.name}]`;
-    return `[${block.type} content]`;
+    switch (block.type) {
+      case 'text':
+        return block.text;
+      case 'resource':
+        return 'text' in block.resource
+          ? block.resource.text
+          : `[${block.resource.mimeType ?? 'binary'} at ${block.resource.uri}]`;
+      case 'resource_link':
+        return `[link: ${block.name} ${block.uri}${block.mimeType === undefined ? '' : ` (${block.mimeType})`}]`;
+      default:
+        return `[${block.type}: ${block.mimeType}, ${Math.floor((block.data.length * 3) / 4)} bytes]`;
+    }
   });
-  const structured = result.structuredContent;
-  if (parts.length === 0 && structured !== undefined) parts.push(JSON.stringify(structured));
+  const structured = result.structuredContent === undefined ? undefined : JSON.stringify(result.structuredContent);
+  // Many servers say the same twice, as the protocol recommends.
+  if (structured !== undefined && !parts.some((part) => isSame(part, structured))) parts.push(structured);
   return cut(showHidden(redact(parts.join('\n'), secrets)));
+}
+
+function isSame(text: string, json: string): boolean {
+  try {
+    return JSON.stringify(JSON.parse(text)) === json;
+  } catch {
+    return false;
+  }
 }
 
 /** The named fields of an answer: of its structured content, else of its one text, where that is JSON. */

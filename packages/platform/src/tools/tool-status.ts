@@ -13,7 +13,7 @@ const MAX_MESSAGE = 1_024;
  */
 export function foundStatus(
   server: Server,
-  found: { tools: readonly DiscoveredTool[]; era: string },
+  found: { tools: readonly DiscoveredTool[]; leftOut: readonly string[]; era: string },
   how: { trusted: boolean; at: string },
 ): Status {
   const { spec, status } = server;
@@ -30,13 +30,16 @@ export function foundStatus(
       type: 'ToolsDiscovered',
       status: 'True',
       reason: 'Discovered',
-      message: `${tools.length} tools${unknownIn(spec, tools)}`,
+      message: `${tools.length} tools${unknownIn(spec, tools)}${without(found.leftOut)}`,
     },
     { type: 'Reachable', status: 'True', reason: 'Answered', message: 'the server answered' },
     drift(server, tools),
   ];
   return { ...said(server, conditions, how.at), tools, protocolEra: found.era, approvedFor: place };
 }
+
+const without = (leftOut: readonly string[]): string =>
+  leftOut.length === 0 ? '' : `; left out: ${leftOut.join('; ')}`;
 
 /** A misspelt name would give a tool scopes that it does not need. */
 function unknownIn({ auth }: Server['spec'], tools: readonly DiscoveredTool[]): string {

@@ -129,7 +129,12 @@ export function createTools(options: ToolsOptions): Tools {
     return connections.with(key, fetch, (client) =>
       client.callTool(
         { name: request.tool, arguments: request.arguments },
-        { signal: request.signal, timeout: totalMs, maxTotalTimeout: totalMs },
+        {
+          signal: request.signal,
+          timeout: totalMs,
+          maxTotalTimeout: totalMs,
+          toolDefinition: { name: request.tool, inputSchema: { ...request.inputSchema, type: 'object' } },
+        },
       ),
     ) as Promise<CallToolResult>;
   }

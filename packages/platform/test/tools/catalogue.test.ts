@@ -25,7 +25,7 @@ const A = 'https://a.example/mcp';
 const B = 'https://b.example/mcp';
 
 test('M4 what is approved is approved for one address and auth: elsewhere it counts as new', () => {
-  const found = { tools: [tool('list', '1'), tool('get', '2')], era: 'modern' };
+  const found = { leftOut: [], tools: [tool('list', '1'), tool('get', '2')], era: 'modern' };
   const first = foundStatus(serverAt(A), found, { trusted: true, at: AT });
   assert.deepEqual(
     first.tools?.map(({ approved }) => approved),
@@ -55,7 +55,7 @@ test('M4 what is approved is approved for one address and auth: elsewhere it cou
 });
 
 test('a failed discovery keeps the list, and at another place approves nothing of it; there and back is a first list again', () => {
-  const found = { tools: [tool('list', '1')], era: 'modern' };
+  const found = { leftOut: [], tools: [tool('list', '1')], era: 'modern' };
   const good = foundStatus(serverAt(A), found, { trusted: true, at: AT });
   const failure = { message: 'orders cannot be reached', reached: false };
   assert.equal(failedStatus(serverAt(A, good), failure, AT).tools?.[0]?.approved, true);
