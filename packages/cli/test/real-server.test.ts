@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '@onbehalf/client';
@@ -37,7 +39,7 @@ describe('against the server itself', () => {
     directory = await temporaryDirectory();
     running = await up({
       flags: { port: await freePort(), dataDir: join(directory.path, 'data') },
-      env: { ONBEHALF_LOG_LEVEL: 'silent' },
+      env: { ONBEHALF_LOG_LEVEL: 'silent', ONBEHALF_PRIVATE_NETWORKS: '127.0.0.1/32' },
       print: () => undefined,
     });
     for (const [who, role] of [
@@ -70,6 +72,54 @@ describe('against the server itself', () => {
       const me = JSON.parse(fine(await as(who, 'whoami', '-o', 'json')));
       assert.deepEqual([me.subject, me.issuer, me.role], [who, running.url, role]);
     }
+  });
+
+  test('mcp refresh says what appeared, changed and went, and what to do; a server that cannot be asked is an error', async (t) => {
+    let tools = [{ name: 'one', description: 'first' }, { name: 'two' }];
+    const server = createServer(async (request, response) => {
+      let text = '';
+      for await (const chunk of request) text += chunk;
+      const { id, method } = (text === '' ? {} : JSON.parse(text)) as { id?: number; method?: string };
+      const result =
+        method === 'initialize'
+          ? { protocolVersion: '2025-06-18', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }
+          : { tools: tools.map((tool) => ({ ...tool, inputSchema: { type: 'object' } })) };
+      if (id === undefined) return response.writeHead(request.method === 'POST' ? 202 : 405).end();
+      response.writeHead(200, { 'content-type': 'application/json' });
+      if (method === 'initialize' || method === 'tools/list')
+        return response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+      return response.end(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32601, message: 'unknown' } }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const close = () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    };
+    t.after(close);
+    const { port } = server.address() as AddressInfo;
+    const document = `apiVersion: onbehalf.dev/v1alpha1\nkind: RemoteMCPServer\nmetadata: {name: fresh}\nspec: {url: "http://127.0.0.1:${port}/mcp", auth: {mode: None}}\n`;
+    fine(await local(['apply', '-f', '-'], document));
+    const changes = (ran: Ran) =>
+      fine(ran)
+        .split('\n')
+        .slice(1)
+        .filter((line) => line !== '')
+        .map((line) => line.trim().split(/\s{2,}/));
+    tools = [{ name: 'one', description: 'another' }, { name: 'three' }];
+    const ran = await local(['mcp', 'refresh', 'fresh']);
+    assert.deepEqual(
+      changes(ran).map((columns) => [columns[0], columns[1], columns.at(-1)]),
+      [
+        ['one', 'false', 'changed'],
+        ['three', 'false', 'new'],
+      ],
+    );
+    assert.match(ran.stderr, /No longer there: two\nNext: onbehalf mcp approve-tools fresh/);
+    await close();
+    const failed = await local(['mcp', 'refresh', 'fresh']);
+    assert.equal(failed.code === 0, false);
+    assert.match(failed.stderr, /fresh cannot be reached/);
+    fine(await local(['delete', 'mcp-server/fresh', '--yes']));
   });
 
   test('a grant lets one person in and not the other; can-i, get, invoke and their exit codes agree', async () => {

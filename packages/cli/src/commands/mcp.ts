@@ -37,6 +37,40 @@ export const registerMcp: Register = (program, act) => {
       }),
     );
   mcp
+    .command('refresh <server>')
+    .summary('list the tools of a server again, now')
+    .description(
+      'Asks a server for its tools and says what appeared, changed and went since the last time. Where the tools are listed with a ' +
+        "person's own token (discovery: User, and mode Forward by default) it is yours, and what an administrator gets is approved.",
+    )
+    .addHelpText('after', examples('mcp refresh orders', 'mcp refresh orders -o json'))
+    .action(
+      act<object, [string]>(async ({ globals, out, server }, _options, name) => {
+        const { client } = server();
+        const address = requireAddress(name, globals);
+        const before = (await client.get('mcp-servers', address)).status.tools ?? [];
+        out.hint(`Asking ${name} …`);
+        const found = await client.discoverTools(address);
+        const listed = found.status.conditions?.find(({ type }) => type === 'ToolsDiscovered');
+        if (listed?.status !== 'True')
+          throw new CliError(
+            'agent',
+            oneLine(listed?.message ?? 'its tools could not be listed'),
+            `onbehalf describe mcp/${name}`,
+          );
+        const now = found.status.tools ?? [];
+        out.list(
+          now,
+          [...columns, { title: 'CHANGE', value: (tool) => changeOf(before, tool) }],
+          (tool) => tool.name,
+          oneLine(listed.message),
+        );
+        const gone = before.filter((tool) => !now.some((one) => one.name === tool.name)).map((tool) => tool.name);
+        if (gone.length > 0) out.hint(oneLine(`No longer there: ${gone.join(', ')}`));
+        if (now.some((tool) => !tool.approved)) out.hint(`Next: onbehalf mcp approve-tools ${name}`);
+      }),
+    );
+  mcp
     .command('approve-tools <server> [tools...]')
     .summary('approve tools that appeared or changed')
     .description(
@@ -67,6 +101,11 @@ export const registerMcp: Register = (program, act) => {
       }),
     );
 };
+
+function changeOf(before: readonly DiscoveredTool[], { name, hash }: DiscoveredTool): string {
+  const known = before.find((tool) => tool.name === name);
+  return known === undefined ? 'new' : known.hash === hash ? '' : 'changed';
+}
 
 const columns: Column<DiscoveredTool>[] = [
   { title: 'NAME', value: ({ name }) => name },

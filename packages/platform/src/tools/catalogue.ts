@@ -1,5 +1,6 @@
 import type { PriorDiscovery } from '@modelcontextprotocol/client';
 import { placeOf } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
 import type { Audit } from '../audit/index.ts';
 import type { Registry } from '../store/index.ts';
 import { discoveryMode, type Found, listTools } from './discovery.ts';
@@ -22,12 +23,18 @@ export interface CatalogueOptions extends OutboundOptions {
   onProblem?: (error: unknown) => void;
 }
 
+/** Who asks for a list with their own token. What an administrator was shown is approved. */
+export interface Refresher {
+  subject: SubjectSource | undefined;
+  administrator: boolean;
+}
+
 export interface Catalogue {
   /**
-   * Lists a server's tools now, with the discovery credential, and writes the result to its status; a failure too.
-   * Rejects only when that cannot be written.
+   * Lists a server's tools now, with the discovery credential, and writes the result to its status; a failure too. Of a
+   * server whose tools are listed with people's own tokens, with that of `by`. Rejects only when that cannot be written.
    */
-  discover(uid: string): Promise<void>;
+  discover(uid: string, by?: Refresher): Promise<void>;
   prior(uid: string): PriorDiscovery | undefined;
   close(): Promise<void>;
 }
@@ -55,21 +62,23 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     timers.set(uid, timer);
   }
 
-  function discover(uid: string): Promise<void> {
+  async function discover(uid: string, by?: Refresher): Promise<void> {
     const known = running.get(uid);
-    if (known !== undefined) return known;
-    const run = attempt(uid).finally(() => running.delete(uid));
+    // What somebody asks for with their own token is not what was asked for without.
+    if (known !== undefined && by?.subject === undefined) return known;
+    await known;
+    const run = attempt(uid, by).finally(() => running.delete(uid));
     running.set(uid, run);
     return run;
   }
 
-  async function attempt(uid: string): Promise<void> {
+  async function attempt(uid: string, by: Refresher | undefined): Promise<void> {
     const server = registry.byUid(uid);
     if (server?.kind !== 'RemoteMCPServer' || closed) return;
     seen.set(uid, server.metadata.generation);
     let next = RETRY_MS;
     try {
-      if (await ask(server)) next = EVERY_MS;
+      if (await ask(server, by)) next = EVERY_MS;
     } finally {
       // Changed while it was asked: what it said was said somewhere else.
       const current = registry.byUid(uid)?.metadata.generation;
@@ -78,24 +87,27 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   }
 
   /** True where it need not be asked again soon. */
-  async function ask(server: McpServer): Promise<boolean> {
+  async function ask(server: McpServer, by: Refresher | undefined): Promise<boolean> {
     const { uid } = server.metadata;
-    const reason =
-      server.spec.enabled === false ? 'Disabled' : discoveryMode(server) === 'User' ? 'NeedsRefresh' : undefined;
+    const byPerson = discoveryMode(server) === 'User';
+    const waits = byPerson && by?.subject === undefined;
+    // What was listed with somebody's token stays as it is until somebody lists it again.
+    if (waits && server.spec.enabled !== false && server.status.approvedFor === placeOf(server.spec)) return true;
+    const reason = server.spec.enabled === false ? 'Disabled' : waits ? 'NeedsRefresh' : undefined;
     if (reason !== undefined) {
       await registry.updateStatus<'RemoteMCPServer'>(uid, (_, now) => unaskedStatus(now, reason, at()));
       return true;
     }
     let found: Found;
     try {
-      found = await listTools(options, server);
+      found = await listTools(options, server, byPerson ? by?.subject : undefined);
     } catch (error) {
       const failure = explainFailure(error, server, 'discovery');
       if (!closed) await write(server, (now) => failedStatus(now, failure, at()));
       return false;
     }
     if (found.prior) priors.set(uid, found.prior);
-    await record(server, found);
+    await record(server, found, byPerson ? by : undefined);
     return true;
   }
 
@@ -107,12 +119,13 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     );
   }
 
-  async function record(asked: McpServer, found: Found) {
+  async function record(asked: McpServer, found: Found, shownTo: Refresher | undefined) {
     let open: string[] = [];
     await write(asked, (now) => {
       // Who wrote the address and the auth, not who wrote last.
       const by = now.status.placedBy ?? asked.writer;
-      const next = foundStatus(now, found, { trusted: by !== undefined && options.isAdministrator(by), at: at() });
+      const trusted = shownTo?.administrator ?? (by !== undefined && options.isAdministrator(by));
+      const next = foundStatus(now, found, { trusted, at: at() });
       open = (next.tools ?? []).filter(({ approved }) => !approved).map(({ name }) => name);
       return next;
     });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PriorDiscovery } from '@modelcontextprotocol/client';
 import { type DiscoveredTool, serverScopes, serverTarget } from '@onbehalf/resources';
+import type { SubjectSource } from '@onbehalf/token-exchange';
 import { connectClient } from './connections.ts';
 import { callLimits } from './limits.ts';
 import { type OutboundOptions, outboundFetch } from './outbound.ts';
@@ -20,8 +21,8 @@ export interface Found {
   era: string;
 }
 
-/** Lists the tools of a server with its discovery credential. */
-export async function listTools(options: OutboundOptions, server: McpServer): Promise<Found> {
+/** Lists the tools of a server with its discovery credential, or with a person's own token. */
+export async function listTools(options: OutboundOptions, server: McpServer, subject?: SubjectSource): Promise<Found> {
   const own = serverTarget(server.spec);
   const target = {
     audience: own.audience ?? [],
@@ -33,7 +34,10 @@ export async function listTools(options: OutboundOptions, server: McpServer): Pr
     ...(server.spec.url !== undefined && { url: server.spec.url }),
   };
   const anonymous = discoveryMode(server) === 'None';
-  const fetch = outboundFetch(options, anonymous ? withoutAuth(server) : server, target, { kind: 'discovery' });
+  const fetch = outboundFetch(options, anonymous ? withoutAuth(server) : server, target, {
+    kind: 'discovery',
+    subject,
+  });
   const leftOut: string[] = [];
   const client = await connectClient(server, fetch, undefined, (what) => leftOut.push(what));
   try {

@@ -38,7 +38,8 @@ export interface OutboundOptions {
 /** Whose credential a connection carries. */
 export type Caller =
   | { kind: 'turn'; agent: AgentIdentity; session: string; subject: SubjectSource | undefined }
-  | { kind: 'discovery' };
+  /** With `subject` where people list the tools with their own token. */
+  | { kind: 'discovery'; subject: SubjectSource | undefined };
 
 /**
  * The `fetch` of one connection: exactly one outbound credential, of the server's mode, and none in its place when it
@@ -61,7 +62,7 @@ export function outboundFetch(
     case 'Static':
       return withHeader(base, () => staticHeader(options, server));
     case 'Forward':
-      if (caller.kind === 'discovery') return base;
+      if (caller.kind === 'discovery' && !caller.subject) return base;
       return withHeader(base, () => forwarded(options, server, caller.subject));
     case 'None':
       return base;
@@ -78,7 +79,14 @@ function identityFetch(options: OutboundOptions, server: McpServer, target: Targ
     context: () => ({ ...callScope.getStore()?.context, serverUid: server.metadata.uid }),
     onToken: ({ value }: { value: SecretValue }) => callScope.getStore()?.sent.push(value),
   };
-  if (caller.kind === 'discovery') return createIdentityFetch({ ...shared, subject: 'platform' });
+  if (caller.kind === 'discovery') {
+    if (!caller.subject) return createIdentityFetch({ ...shared, subject: 'platform' });
+    throw new ToolError(
+      'target_not_allowed',
+      `the tools of ${server.metadata.name} are listed by the platform: leave spec.auth.discovery.mode out`,
+      'administrator',
+    );
+  }
   const agent = { uid: caller.agent.uid, name: qualifiedName(caller.agent) };
   if (mode === 'Workload') return createIdentityFetch({ ...shared, subject: 'agent', agent });
   if (!caller.subject) throw noUser(server);

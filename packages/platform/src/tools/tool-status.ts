@@ -65,7 +65,7 @@ export function unaskedStatus(server: Server, reason: 'Disabled' | 'NeedsRefresh
   const message =
     reason === 'Disabled'
       ? 'the server is switched off'
-      : "its tools can be listed with a person's token only, which this version does not do: none is offered";
+      : `its tools are listed with a person's own token: an administrator runs onbehalf mcp refresh ${server.metadata.name}`;
   return said(
     server,
     (['ToolsDiscovered', 'Reachable'] as const).map((type) => ({ type, status: 'Unknown', reason, message })),

@@ -1,7 +1,7 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
 import type { ExchangeTrial, ExchangeView } from '@onbehalf/resources';
 import { Breaker, type ForgetFilter, type ForgetOptions } from '@onbehalf/token-exchange';
-import { type CatalogueOptions, createCatalogue } from './catalogue.ts';
+import { type CatalogueOptions, createCatalogue, type Refresher } from './catalogue.ts';
 import { createConnections } from './connections.ts';
 import { explainFailure } from './failure.ts';
 import { type CallLimits, callLimits } from './limits.ts';
@@ -17,7 +17,7 @@ export type ToolsOptions = Omit<CatalogueOptions, 'tokenServices'> & Omit<TokenS
 export interface Tools {
   /** Sends one call and returns what came back; every failure is a result with `isError`. Throws only when aborted. */
   call(call: ToolCall): Promise<ToolResult>;
-  discover(serverUid: string): Promise<void>;
+  discover(serverUid: string, by?: Refresher): Promise<void>;
   /** One exchange as the caller, without a call. */
   tryExchange(request: TrialRequest): Promise<ExchangeTrial>;
   /**

@@ -144,6 +144,44 @@ spec: {type: Declarative, declarative: {systemMessage: x, tools: [${tools}]}}
     await raw.close();
   });
 
+  test('M4 with discovery User the tools wait for an administrator who lists them with their own token; nobody else approves', async () => {
+    const seen: (string | undefined)[] = [];
+    const raw = await rawServer(
+      (_request, response, _method, id) => reply(response, id, { content: [{ type: 'text', text: 'ok' }] }),
+      {
+        onList(request, response, _method, id) {
+          seen.push(request.headers.authorization);
+          reply(response, id, { tools: [{ name: 'echo', inputSchema: { type: 'object' } }] });
+        },
+      },
+    );
+    await chain.apply(`
+apiVersion: onbehalf.dev/v1alpha1
+kind: RemoteMCPServer
+metadata: {name: forwarding}
+spec: {url: "${raw.url}", auth: {mode: Forward}}
+`);
+    const found = () => chain.registry.get('RemoteMCPServer', 'default', 'forwarding');
+    const uid = found()?.metadata.uid ?? '';
+    const state = () => {
+      const condition = found()?.status.conditions?.find(({ type }) => type === 'ToolsDiscovered');
+      return [condition?.status, condition?.reason, (found()?.status.tools ?? []).map(({ approved }) => approved)];
+    };
+    await chain.tools.discover(uid);
+    assert.deepEqual([state(), seen], [['Unknown', 'NeedsRefresh', []], []]);
+    const own = (user: string) => chain.sts.user(user, { claims: { aud: [raw.url] } });
+    await chain.tools.discover(uid, { subject: await own('bob'), administrator: false });
+    assert.deepEqual(state(), ['True', 'Discovered', [false]]);
+    await chain.tools.discover(uid);
+    assert.deepEqual([state(), seen.length], [['True', 'Discovered', [false]], 1], 'it is not asked without a person');
+    await chain.registry.updateStatus<'RemoteMCPServer'>(uid, ({ approvedFor: _gone, ...status }) => status);
+    const root = await own('root');
+    await chain.tools.discover(uid, { subject: root, administrator: true });
+    assert.deepEqual(state(), ['True', 'Discovered', [true]]);
+    assert.equal(seen[1], `Bearer ${(await root.current()).token.reveal()}`);
+    await raw.close();
+  });
+
   test('tools are listed with the scopes of the server, or those that discovery names, and one step up within what is declared', async () => {
     let needs = 'a';
     let says: string | undefined = 'a';

@@ -332,12 +332,13 @@ export function resourceRoutes(o: ResourcePorts): readonly Route[] {
   const discover = route<undefined, Record<string, never>, StoredResource>({
     method: 'POST',
     path: '/mcp-servers/:name/actions/test',
-    summary: 'Lists the tools of a server again, now',
+    summary: 'Lists the tools of a server again, now; with the caller’s own token where people list them',
     budget: 'applies',
     responses: { 200: resourceView },
     authorize: about('write', 'RemoteMCPServer'),
-    async handle({ found }) {
-      await o.tools.discover(found.metadata.uid);
+    async handle({ caller, found }) {
+      const { subject, principal } = caller;
+      await o.tools.discover(found.metadata.uid, { subject, administrator: principal.role === 'ADMIN' });
       return control.view(current(found));
     },
   });
