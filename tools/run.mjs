@@ -157,7 +157,7 @@ switch (command) {
       '--test-reporter-destination=stdout',
     ];
     const unit = runner(['--test-isolation=none', ...measured], testFiles(...packages, 'tests/house'));
-    const whole = runner(['--test-concurrency=2'], testFiles('tests/e2e', 'tests/browser'));
+    const whole = runner(['--test-concurrency=2'], testFiles('tests/e2e', 'tests/browser', 'tests/outside'));
     process.exit(unit || whole);
     break;
   }

@@ -17,16 +17,42 @@ import { signIn } from './sign-in.ts';
 import { startToolProcess, type ToolProcess } from './tool-processes.ts';
 
 const MESSAGE = 'What have I ordered, show the details of the latest one, and how many vacation days do I have left?';
-const { values } = parseArgs({
+const HELP = `usage: npm start [-- OPTIONS]     the demo, which stays up on http://localhost:8484
+       npm run demo [-- --json]   once, in a temporary folder on free ports
+
+  --once         end when both people have had their turn, and keep nothing
+  --json         one JSON object as the last line
+  --port N       instead of 8484, or the one that the data directory remembers
+  --host ADDRESS where to listen
+
+ONBEHALF_DATA_DIR is the data directory, .onbehalf/ by default.
+`;
+
+/** The options, or what is wrong with them; the program ends over either of `--help` and a mistake. */
+function read() {
+  try {
+    return parseArgs(OPTIONS);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message.split('. ')[0]}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+const OPTIONS = {
   args: process.argv.slice(2),
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     once: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     port: { type: 'string' },
     host: { type: 'string' },
-    model: { type: 'string' },
   },
-});
+} as const;
+const { values } = read();
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
 const say = (line = '') => void (values.json ? process.stderr : process.stdout).write(`${line}\n`);
 const started = performance.now();
 const cleanups: (() => Promise<unknown>)[] = [];

@@ -34,15 +34,21 @@ export function resultText(
         return `[${block.type}: ${block.mimeType}, ${Math.floor((block.data.length * 3) / 4)} bytes]`;
     }
   });
-  const structured = result.structuredContent === undefined ? undefined : JSON.stringify(result.structuredContent);
+  const { structuredContent } = result;
   // Many servers say the same twice, as the protocol recommends.
-  if (structured !== undefined && !parts.some((part) => isSame(part, structured))) parts.push(structured);
+  if (structuredContent !== undefined && !parts.some((part) => isSame(part, structuredContent)))
+    parts.push(JSON.stringify(structuredContent));
   return cut(showHidden(redact(parts.join('\n'), secrets)));
 }
 
-function isSame(text: string, json: string): boolean {
+/** Whether a text says what the structured content does; the Python SDK puts what is no object into `result`. */
+function isSame(text: string, structured: unknown): boolean {
+  const { result, ...more } = Object(structured) as { result?: unknown };
+  const wrapped = result !== undefined && Object.keys(more).length === 0;
+  if (wrapped && text === result) return true;
   try {
-    return JSON.stringify(JSON.parse(text)) === json;
+    const said = JSON.stringify(JSON.parse(text));
+    return said === JSON.stringify(structured) || (wrapped && said === JSON.stringify(result));
   } catch {
     return false;
   }
