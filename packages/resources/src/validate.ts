@@ -13,6 +13,20 @@ export interface Issue {
 /** Misspelt words in one document that are set right to find what else is wrong. */
 const PASSES = 4;
 
+/** Mappings that are somebody else's: what is null there is meant. */
+const FREE = new Set(['parameters', 'requiredClaims', 'keys', 'resources', 'deployment']);
+
+/** A field that is left empty is none, as in `tools:` with nothing behind it. */
+function withoutEmpty(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEmpty);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, inner]) =>
+      inner === null ? [] : [[name, FREE.has(name) ? inner : withoutEmpty(inner)]],
+    ),
+  );
+}
+
 /** Validates one plain value as a document of whatever kind it says it is. */
 export function validate(value: unknown): { input: ResourceInput } | { issues: Issue[] } {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -34,7 +48,7 @@ export function validate(value: unknown): { input: ResourceInput } | { issues: I
   const issues = [...version];
   /** Mappings that hold a secret in the open: the reference that they lack is what they are told to write. */
   const withSecret = new Set<string>();
-  let current: unknown = { ...value, apiVersion: API_VERSION };
+  let current: unknown = { ...(withoutEmpty(value) as object), apiVersion: API_VERSION };
   for (let pass = 0; pass < PASSES; pass++) {
     const parsed = schema.safeParse(current, { error: wording });
     if (parsed.success) {

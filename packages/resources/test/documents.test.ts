@@ -296,3 +296,20 @@ test('a value that comes as JSON has the same bounds', () => {
   assert.match(said({ spec: { text: 'a\0b' } }), /NUL/);
   assert.match(said({ spec: { text: 'a\ud800b' } }), /half of a character pair/);
 });
+
+test('a field that is left empty is none; in what is somebody else’s, null is meant', () => {
+  const head = 'apiVersion: onbehalf.dev/v1alpha1\n';
+  const agent = `${head}kind: Agent\nmetadata:\n  name: a\n  labels:\nspec:\n  type: Declarative\n  declarative:\n    systemMessage: x\n    tools:\n`;
+  const model = `${head}kind: ModelConfig\nmetadata: {name: m}\nspec: {provider: Demo, model: d, parameters: {stop: null}, tls: }\n`;
+  const { documents, errors } = parseDocuments(`${agent}---\n${model}`);
+  assert.deepEqual(errors, []);
+  assert.deepEqual(
+    documents.map(({ input }) => input.spec),
+    [
+      { type: 'Declarative', declarative: { systemMessage: 'x' } },
+      { provider: 'Demo', model: 'd', parameters: { stop: null } },
+    ],
+  );
+  const nothing = parseDocuments(`${head}kind: Agent\nmetadata: {name: a}\nspec:\n`);
+  assert.match(nothing.errors[0]?.message ?? '', /required|must be/);
+});

@@ -44,10 +44,7 @@ export async function authenticateClient(
   }
 }
 
-/**
- * RFC 6749 section 2.3.1 and appendix B: both halves form-encoded, and nothing escaped that a form leaves as it is. Services
- * that do not decode know an id with a hyphen no more where it is.
- */
+/** RFC 6749 section 2.3.1 and appendix B. A hyphen stays: not every service decodes. */
 function basic(id: string, secret: SecretValue): string {
   const pair = new TextEncoder().encode(`${formEncoded(id)}:${formEncoded(secret.reveal())}`);
   return `Basic ${btoa(String.fromCharCode(...pair))}`;

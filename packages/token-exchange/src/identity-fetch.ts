@@ -11,10 +11,7 @@ export interface IdentityFetchOptions {
   readonly exchange: TokenExchange;
   /** `url` is required: it bounds where the token goes. */
   readonly target: Target;
-  /**
-   * Asked for each `tools/call`: its own target, such as one with the scopes of that tool alone; `target` where it gives
-   * none. Where the token may go is bounded by `target` either way.
-   */
+  /** Asked for each `tools/call`: a target with the scopes of that tool; `target` where it gives none. */
   readonly callTarget?: () => Target | undefined;
   /** Whose token is exchanged; `agent` or `platform` attach a token that stands for no person, to every request. */
   readonly subject: SubjectSource | 'agent' | 'platform';
@@ -80,7 +77,7 @@ export function createIdentityFetch(options: IdentityFetchOptions): (fetch: Fetc
     return token;
   };
 
-  /** With the scopes asked for, where all of them are declared; with all that are, where it is not said which. */
+  /** With the scopes asked for; with all that are declared, where it is not said which. */
   const stepUp = (from: Target, scopes: readonly string[]): Target => {
     const declared = from.stepUpScopes ?? [];
     const asked = scopes.length > 0 ? scopes : declared;

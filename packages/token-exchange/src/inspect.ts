@@ -83,7 +83,6 @@ class ServiceKeys {
   readonly #monotonic: () => number;
   readonly #verify: ExchangeCrypto['verify'];
   #lookups: readonly number[] = [];
-  /** The last one: all tokens of a key begin alike. */
   #header: { readonly part: string; readonly value: Record<string, unknown> } | undefined;
 
   constructor(

@@ -73,10 +73,8 @@ export async function discover(
   throw misconfigured('no metadata document was found for the token service');
 }
 
-type Document = Record<string, unknown> & { readonly issuer: string };
-
 /** Undefined where there is none. */
-async function documentAt(uri: string, get: (url: string) => Promise<Answer>): Promise<Document | undefined> {
+async function documentAt(uri: string, get: (url: string) => Promise<Answer>) {
   const answer = await get(uri);
   if (answer.status >= 500) throw busy(answer);
   if (answer.status !== 200) return undefined;
@@ -88,10 +86,7 @@ async function documentAt(uri: string, get: (url: string) => Promise<Answer>): P
   return { ...document, issuer };
 }
 
-/**
- * Whether another form may be answered: a front page, a redirect or an error of whoever answers for paths that nobody
- * serves. A service that cannot be reached is not there under another path either.
- */
+/** A front page, a redirect or an error may be the answer for a path that nobody serves. */
 const isOfForm = ({ deviation, serviceError }: TokenExchangeError): boolean =>
   deviation === 'metadata' || deviation === 'redirect' || (serviceError?.status ?? 0) >= 500;
 

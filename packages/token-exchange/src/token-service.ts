@@ -65,7 +65,6 @@ export class TokenServiceEndpoint {
     if (this.#metadata !== undefined && now < this.#metadata.until) return this.#metadata.value;
     const signal = new AbortController().signal;
     const headers = { accept: 'application/json' };
-    // While there is another form to ask for, an error is an answer.
     const get = (url: string, last: boolean) =>
       this.#persist(() => send(this.#transport, url, { headers }, signal), signal, last ? 500 : 600);
     const value = discover(this.#service, get)

@@ -11,7 +11,7 @@ import { buildPackage } from '../build.ts';
 
 const run = promisify(execFile);
 const modules = join(import.meta.dirname, '..', '..', '..', 'node_modules');
-const MAX_GZIP = 25_000;
+const MAX_GZIP = 26_000;
 
 /** A whole program, as somebody writes it who installed the package. */
 const PROGRAM = `
@@ -122,7 +122,7 @@ describe('the package that people install', () => {
     assert.ok(graph.size > 20);
   });
 
-  test('the code of the main entry is at most 25 kB, compressed', async (t) => {
+  test('the code of the main entry is at most 26 kB, compressed', async (t) => {
     const files = [...(await closure(join(built, 'dist', 'index.js'))).values()];
     const size = gzipSync(files.join('\n'), { level: 9 }).length;
     t.diagnostic(`${size} bytes in ${files.length} files`);

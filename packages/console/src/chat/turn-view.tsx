@@ -105,7 +105,12 @@ function TurnEnd({ turn, last, onRetry }: TurnViewProps) {
   if (state === 'completed')
     return (
       <p className="text-xs text-faint">
-        {turn.message !== undefined && <Badge tone="warn">{turn.message}</Badge>} <Time at={turn.startedAt} />
+        {turn.message !== undefined && (
+          <>
+            <Badge tone="warn">{turn.message}</Badge>{' '}
+          </>
+        )}
+        <Time at={turn.startedAt} />
         {turn.tokens > 0 && ` · ${turn.tokens} tokens`}
       </p>
     );

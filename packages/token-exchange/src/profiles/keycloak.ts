@@ -22,11 +22,10 @@ export const keycloak: Profile = {
   defaultDelegation: ({ clientPerAgent }) => (clientPerAgent?.length ? 'azp' : 'none'),
   delegations: ['azp', 'none'],
   targetProblem: audienceOnly,
-  // An ID token names its client as audience, and every other type is refused at each request.
   configProblem: ({ requestedTokenType }) =>
     requestedTokenType === undefined || requestedTokenType === ACCESS_TOKEN
       ? undefined
-      : 'Keycloak exchanges for access tokens alone: leave requestedTokenType out',
+      : 'Keycloak issues access tokens alone: leave requestedTokenType out',
   exchangeForm: ({ subject, ...input }) => [
     ...exchangeFields({
       ...input,

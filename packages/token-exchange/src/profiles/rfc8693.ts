@@ -103,14 +103,10 @@ export function audienceOnly({ audience, resource }: PreparedTarget): string | u
   return resource.length > 0 ? 'this token service takes no resource; name the audience alone' : undefined;
 }
 
-const OF_A_PERSON = /token|assertion|session|\buser\b|account/i;
-const OF_A_SETTING =
-  /dpop|token[ _]type|requested|actor|missing|parameter|support|audience|scope|resource|client|consent|grant/i;
+const OF_A_PERSON = /token|assertion|session|user|account/i;
+const OF_A_SETTING = /dpop|type|request|actor|missing|param|support|audience|scope|resource|client|consent|grant/i;
 
-/**
- * `invalid_request` says that the subject token is bad (RFC 8693 section 2.2.2), and that anything else of the request is.
- * Where it is said what, only what names the token is for the person: signing in again mends nothing else.
- */
+/** RFC 8693 section 2.2.2 has one code for a bad subject token and for every other mistake of a request. */
 const isOfPerson = (description: string | undefined) =>
   description === undefined || (OF_A_PERSON.test(description) && !OF_A_SETTING.test(description));
 
