@@ -183,7 +183,10 @@ test('refusals are lines of the audit that name who was refused, with the path a
   await d.ask('POST', '/api/echo?access-token=abc', { ...(await d.bearer('rita', 'RESTRICTED')), ...JSON_TYPE }, '{}');
   await d.ask('GET', '/api/echo', { authorization: 'Bearer forged.token.here' });
   let lines: Awaited<ReturnType<typeof d.chain.audit.query>> = [];
-  while (lines.length < 2) lines = await d.chain.audit.query({ type: 'refusal', limit: 10 });
+  while (lines.length < 2) {
+    await new Promise((resolve) => setImmediate(resolve));
+    lines = await d.chain.audit.query({ type: 'refusal', limit: 10 });
+  }
   const [one, two] = lines
     .map(({ entry }) => entry)
     .sort((a, b) => Number(b.principal !== undefined) - Number(a.principal !== undefined));

@@ -298,7 +298,10 @@ describe('how a turn ends when something goes wrong', () => {
     await chain.runtime.ended(turn);
     const commands = builder.selectFrom('turn_commands').select(['command', 'consumed_at']).where('turn', '=', turn);
     let found: { command: string; consumed_at: number | null }[] = [];
-    while (!found.some(({ consumed_at }) => consumed_at !== null)) found = await chain.store.read(commands.compile());
+    while (!found.some(({ consumed_at }) => consumed_at !== null)) {
+      await new Promise((resolve) => setImmediate(resolve));
+      found = await chain.store.read(commands.compile());
+    }
     assert.ok(once);
     assert.deepEqual(
       found.map(({ command, consumed_at }) => [command, consumed_at !== null]),
