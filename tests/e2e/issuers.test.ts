@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import type { Condition, SessionEvent } from '@onbehalf/resources';
+import type { Condition } from '@onbehalf/resources';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 import WebSocket from 'ws';
 import { say, startWorld, type World } from './world.ts';
