@@ -9,6 +9,7 @@ export { CodedError } from './coded-error.ts';
 export * from './documents.ts';
 export * from './events.ts';
 export * from './identity-kinds.ts';
+export { isObject } from './is-object.ts';
 export * from './kinds.ts';
 export * from './metadata.ts';
 export * from './missing-tools.ts';

@@ -1,4 +1,4 @@
-import { isObject } from './is-object.ts';
+import { isObject } from '@onbehalf/resources';
 import type { Carried } from './provider-answer.ts';
 
 const MOST = 262_144;

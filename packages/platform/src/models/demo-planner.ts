@@ -1,4 +1,4 @@
-import { isObject } from './is-object.ts';
+import { isObject } from '@onbehalf/resources';
 import type { ModelMessage, ModelTool, ModelToolCall } from './messages.ts';
 
 /** What the planner does next: calls to make, or a text to say. */

@@ -1,6 +1,6 @@
 import type { Usage } from '@onbehalf/resources';
+import { isObject } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { isObject } from './is-object.ts';
 import { ModelError } from './messages.ts';
 import { reasonOf } from './refusal.ts';
 

@@ -1,6 +1,6 @@
+import { isObject } from '@onbehalf/resources';
 import { redact, type SecretValue } from '@onbehalf/secret-value';
 import { cleanText } from '../audit/index.ts';
-import { isObject } from './is-object.ts';
 import { ModelError } from './messages.ts';
 
 const MOST_TEXT = 300;

@@ -1,4 +1,4 @@
-import { isObject } from './is-object.ts';
+import { isObject } from '@onbehalf/resources';
 import type { ModelMessage, ModelToolCall } from './messages.ts';
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;

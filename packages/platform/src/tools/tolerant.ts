@@ -1,9 +1,7 @@
 import type { Client } from '@modelcontextprotocol/client';
+import { isObject } from '@onbehalf/resources';
 
 type Entry = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is Entry =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * Reads results as they come, before the library does, which refuses a whole answer for one odd part: what has an obvious

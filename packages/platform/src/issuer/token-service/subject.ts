@@ -6,6 +6,7 @@ import {
   type PrincipalLookup,
   type Verifier,
 } from '@onbehalf/access';
+import { isObject } from '@onbehalf/resources';
 import { SecretValue } from '@onbehalf/secret-value';
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
 import type { PrincipalName } from '../../people/index.ts';
@@ -208,6 +209,3 @@ function pick<Name extends string>(payload: JWTPayload, name: Name): { [N in Nam
   const value = payload[name];
   return typeof value === 'string' ? ({ [name]: value } as { [N in Name]: string }) : {};
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
