@@ -12,6 +12,7 @@ export { pickFields, recordsOf } from './fields.ts';
 export type { Proof, Tampered, Verified } from './findings.ts';
 export { cleanText } from './line.ts';
 export type { AuditFilter, StoredLine } from './query.ts';
+export { quoted } from './quoted.ts';
 export type { StoredEntry } from './search.ts';
 export type { Signer } from './signer.ts';
 export { verify } from './verify.ts';

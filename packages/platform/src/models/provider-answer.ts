@@ -1,5 +1,4 @@
-import type { Usage } from '@onbehalf/resources';
-import { isObject } from '@onbehalf/resources';
+import { isObject, type Usage } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
 import { ModelError } from './messages.ts';
 import { reasonOf } from './refusal.ts';

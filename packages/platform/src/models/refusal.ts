@@ -1,9 +1,7 @@
 import { isObject } from '@onbehalf/resources';
-import { redact, type SecretValue } from '@onbehalf/secret-value';
-import { cleanText } from '../audit/index.ts';
+import type { SecretValue } from '@onbehalf/secret-value';
+import { quoted } from '../audit/index.ts';
 import { ModelError } from './messages.ts';
-
-const MOST_TEXT = 300;
 
 /** Keys that providers repeat in part, so that the one that was sent is not found as it is. */
 const KEYS = /\b(?:sk|pk|key|gsk|xai|AIza)[-_][\w*.-]{4,}/g;
@@ -42,11 +40,8 @@ export function reasonOf(error: unknown, sent: SecretValue | undefined): string 
   return parts.length === 0 ? '' : ` (${parts.join(': ')})`;
 }
 
-function clean(text: string, sent: SecretValue | undefined): string {
-  const line = text.slice(0, 4_096).replace(/\s+/g, ' ').trim();
-  const without = cleanText(sent ? redact(line, [sent]) : line).replace(KEYS, '[secret]');
-  return without.length > MOST_TEXT ? `${without.slice(0, MOST_TEXT).toWellFormed()}…` : without;
-}
+const clean = (text: string, sent: SecretValue | undefined): string =>
+  quoted(text, sent ? [sent] : []).replace(KEYS, '[secret]');
 
 /** The body as JSON, or as the text that it is; of a page in HTML nothing helps. */
 function jsonOf(body: string): unknown {

@@ -1,7 +1,7 @@
 import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
-import { redact, type SecretValue } from '@onbehalf/secret-value';
+import type { SecretValue } from '@onbehalf/secret-value';
 import { TokenExchangeError } from '@onbehalf/token-exchange';
-import { cleanText } from '../audit/index.ts';
+import { quoted } from '../audit/index.ts';
 import { EgressError } from '../egress/index.ts';
 import { VaultError } from '../vault/index.ts';
 import { ToolError } from './errors.ts';
@@ -19,8 +19,6 @@ export interface Failure {
   /** It may have been carried out: it was sent, and its answer did not come. */
   unknown?: boolean;
 }
-
-const MOST_SAID = 300;
 
 /** Where a scope is written that is missing: for a list of the tools, or for the call of one. */
 const SCOPE_SETTINGS = {
@@ -65,7 +63,7 @@ export function explainFailure(
     return {
       ...answer,
       code: 'tool_error',
-      message: `${name} refused the call: ${said(known.message, sent)} (${known.code})`,
+      message: `${name} refused the call: ${quoted(known.message, sent)} (${known.code})`,
       server: false,
     };
   if (known instanceof SdkHttpError) {
@@ -103,12 +101,6 @@ export function explainFailure(
 
 /** What a model must know before it tries again. */
 const UNKNOWN = ': it is not known whether the call was carried out';
-
-/** A server's own words: one line, bounded, without what was sent to it. */
-function said(text: string, sent: readonly SecretValue[]): string {
-  const line = cleanText(redact(text.slice(0, 4_096).replace(/\s+/g, ' ').trim(), sent));
-  return line.length > MOST_SAID ? `${line.slice(0, MOST_SAID).toWellFormed()}…` : line;
-}
 
 function egressFailure(error: EgressError, name: string): Failure {
   const failure = (code: string, what: string, actBy: string, more: Partial<Failure> = {}): Failure => ({
