@@ -18,5 +18,6 @@ export { TokenExchangeError } from './errors.ts';
 export { createTokenExchange, type TokenExchangeOptions } from './exchange.ts';
 export { combineHooks } from './hooks.ts';
 export { createIdentityFetch, type IdentityFetchOptions } from './identity-fetch.ts';
+export { isWithin } from './outgoing.ts';
 export type * from './plain.ts';
 export type * from './types.ts';

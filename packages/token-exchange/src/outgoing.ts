@@ -31,8 +31,10 @@ export async function readOutgoing(input: string | URL | Request, init: RequestI
 }
 
 /**
- * Same origin, and the path is the registered one or below it. A path in which an encoded slash, backslash or dot
- * could mean something else to the server than it does here is outside.
+ * Whether a token for one URL may go to another: same origin, and the path is the registered one or below it. A path in
+ * which an encoded slash, backslash or dot could mean something else to the server than it does here is outside.
+ * @param base the registered URL
+ * @param url where a request would go
  */
 export function isWithin(base: URL, url: URL): boolean {
   if (url.origin !== base.origin || url.username !== '' || url.password !== '') return false;

@@ -2,7 +2,13 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
 import { type AgentIdentity, type ExchangeView, qualifiedName, tokenServiceNameOf } from '@onbehalf/resources';
 import type { SecretValue } from '@onbehalf/secret-value';
-import { createIdentityFetch, type SubjectSource, type Target, TokenExchangeError } from '@onbehalf/token-exchange';
+import {
+  createIdentityFetch,
+  isWithin,
+  type SubjectSource,
+  type Target,
+  TokenExchangeError,
+} from '@onbehalf/token-exchange';
 import { decodeJwt } from 'jose';
 import type { Egress } from '../egress/index.ts';
 import { type CredentialSource, openTls } from '../vault/index.ts';
@@ -128,10 +134,8 @@ function redirectWithin(server: McpServer, from: URL, response: Response): URL |
   const location = response.headers.get('location');
   if ((response.status !== 307 && response.status !== 308) || location === null || !URL.canParse(location, from.href))
     return undefined;
-  const [base, next] = [new URL(server.spec.url ?? ''), new URL(location, from)];
-  const root = base.pathname.replace(/\/$/, '');
-  const within = next.pathname === root || next.pathname.startsWith(`${root}/`);
-  return next.origin === base.origin && next.username === '' && within ? next : undefined;
+  const next = new URL(location, from);
+  return isWithin(new URL(server.spec.url ?? ''), next) ? next : undefined;
 }
 
 /** Fixed headers of the resource, deadlines and the checked way out. A redirect is followed within the server's URL. */

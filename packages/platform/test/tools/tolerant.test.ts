@@ -165,6 +165,7 @@ spec: {type: Declarative, declarative: {systemMessage: x, tools: [{type: McpServ
         ['slash', '/mcp/', true],
         ['elsewhere', 'http://127.0.0.1:9/mcp/', false],
         ['above', '/other', false],
+        ['encoded', '/mcp/..%2fother', false],
       ] as const) {
         const name = `${mode}-${where}`;
         const raw = await rawServer((request, response, _method, id) => {
