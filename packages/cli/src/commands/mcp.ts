@@ -56,7 +56,7 @@ export const registerMcp: Register = (program, act) => {
           throw new CliError(
             'agent',
             oneLine(listed?.message ?? 'its tools could not be listed'),
-            `onbehalf describe mcp/${name}`,
+            `onbehalf describe mcp-server/${name}`,
           );
         const now = found.status.tools ?? [];
         out.list(

@@ -130,22 +130,28 @@ export function createOpenAiClient(options: OpenAiOptions): ModelClient {
 /** Ends a request over which nothing is said for longer than it may be. */
 class Silence {
   readonly #over = new AbortController();
-  readonly #timer: { current?: NodeJS.Timeout } = {};
+  #timer: NodeJS.Timeout | undefined;
+  #setting = '';
   readonly signal: AbortSignal;
 
   constructor(caller: AbortSignal) {
     this.signal = AbortSignal.any([caller, this.#over.signal]);
   }
 
-  /** From now on, until it is called again. */
+  /** From now on, until it is called again: at every event, so that a timer is only started anew. */
   allow(ms: number, setting: 'firstToken' | 'idle'): void {
+    if (this.#setting === setting) {
+      this.#timer?.refresh();
+      return;
+    }
     this.end();
+    this.#setting = setting;
     const told = `the model said nothing for ${ms / 1_000} s (spec.timeouts.${setting} of the ModelConfig)`;
-    this.#timer.current = setTimeout(() => this.#over.abort(new ModelError('model_timeout', told)), ms).unref();
+    this.#timer = setTimeout(() => this.#over.abort(new ModelError('model_timeout', told)), ms).unref();
   }
 
   end(): void {
-    clearTimeout(this.#timer.current);
+    clearTimeout(this.#timer);
   }
 }
 

@@ -66,7 +66,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     const known = running.get(uid);
     // What somebody asks for with their own token is not what was asked for without.
     if (known !== undefined && by?.subject === undefined) return known;
-    await known;
+    await known?.catch(() => undefined);
     const run = attempt(uid, by).finally(() => running.delete(uid));
     running.set(uid, run);
     return run;

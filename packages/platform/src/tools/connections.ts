@@ -44,6 +44,7 @@ export function createConnections(): Connections {
 
   /** What one call met says nothing about the calls beside it: they go on to their end. */
   function retire(connection: Connection) {
+    if (connection.retired) return;
     if (open.get(connection.key) === connection) open.delete(connection.key);
     connection.retired = true;
     clearTimeout(connection.idle);

@@ -18,6 +18,10 @@ interface Seen {
   headers: IncomingHttpHeaders;
 }
 
+/** The answer to a request. */
+export const reply = (response: ServerResponse, id: unknown, result: unknown) =>
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+
 /** A tool server of the older era that does what its handler says to a `tools/call`. */
 export async function rawServer(
   onCall: Handler,
@@ -47,22 +51,18 @@ export async function rawServer(
       at: performance.now(),
       headers: request.headers,
     });
-    const reply = (result: unknown) =>
-      response
-        .writeHead(200, { 'content-type': 'application/json' })
-        .end(JSON.stringify({ jsonrpc: '2.0', id, result }));
     const session = String(request.headers['mcp-session-id'] ?? '');
     if (more.sessions && method === 'initialize') response.setHeader('mcp-session-id', more.sessions.begin());
     else if (more.sessions && session !== '' && !more.sessions.knows(session)) return response.writeHead(404).end();
     if (method === 'initialize')
-      return reply({
+      return reply(response, id, {
         protocolVersion: params?.protocolVersion ?? '2025-06-18',
         capabilities: { tools: {} },
         serverInfo: { name: 'raw', version: '1' },
       });
     if (method === 'tools/list' && more.onList) more.onList(request, response, method, id, '');
     else if (method === 'tools/list')
-      reply({ tools: [{ name: 'echo', description: 'echo', inputSchema: { type: 'object' } }] });
+      reply(response, id, { tools: [{ name: 'echo', description: 'echo', inputSchema: { type: 'object' } }] });
     else if (method === 'tools/call') onCall(request, response, method, id, params?.name ?? '');
     else if (id === undefined) response.writeHead(request.method === 'POST' ? 202 : 405).end();
     else

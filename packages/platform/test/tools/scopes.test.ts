@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ModelToolCall } from '../../src/models/index.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
 import { END, USAGE } from '../runtime/scripted-model.ts';
-import { rawServer } from './raw-server.ts';
+import { rawServer, reply } from './raw-server.ts';
 
 const scopesOf = (authorization: string | undefined): unknown => {
   const payload = authorization?.split('.')[1];
@@ -19,9 +19,6 @@ const refuse = (response: ServerResponse, scope?: string) =>
       'www-authenticate': `Bearer error="insufficient_scope"${scope === undefined ? '' : `, scope="${scope}"`}`,
     })
     .end();
-
-const reply = (response: ServerResponse, id: unknown, result: unknown) =>
-  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id, result }));
 
 describe('the least scope that a call needs', () => {
   let chain: Chain;

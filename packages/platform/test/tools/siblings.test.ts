@@ -4,12 +4,10 @@ import { after, before, describe, test } from 'node:test';
 import type { ModelToolCall } from '../../src/models/index.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
 import { END, USAGE } from '../runtime/scripted-model.ts';
-import { rawServer } from './raw-server.ts';
+import { rawServer, reply } from './raw-server.ts';
 
-const reply = (response: ServerResponse, id: unknown, text: string) =>
-  response
-    .writeHead(200, { 'content-type': 'application/json' })
-    .end(JSON.stringify({ jsonrpc: '2.0', id, result: { content: [{ type: 'text', text }] } }));
+const say = (response: ServerResponse, id: unknown, text: string) =>
+  reply(response, id, { content: [{ type: 'text', text }] });
 
 const TOOLS = ['good', 'slow', 'bad', 'refuses', 'hangs'];
 
@@ -24,13 +22,7 @@ describe('calls over one connection', () => {
     await chain.ready();
     raw = await rawServer((_request, response, _method, id, name) => void serves(name, response, id), {
       onList: (_request, response, _method, id) =>
-        response.writeHead(200, { 'content-type': 'application/json' }).end(
-          JSON.stringify({
-            jsonrpc: '2.0',
-            id,
-            result: { tools: TOOLS.map((name) => ({ name, inputSchema: { type: 'object' } })) },
-          }),
-        ),
+        reply(response, id, { tools: TOOLS.map((name) => ({ name, inputSchema: { type: 'object' } })) }),
       sessions: {
         begin() {
           const id = `session-${++sessions.begun}`;
@@ -92,9 +84,9 @@ spec: {type: Declarative, declarative: {systemMessage: x, tools: [{type: McpServ
   test('one that fails takes none of the others with it, and what was sent and not answered is told as not known', async () => {
     serves = (name, response, id) => {
       if (name === 'bad') response.writeHead(500).end();
-      else if (name === 'slow') setTimeout(() => reply(response, id, 'refunded'), 300);
+      else if (name === 'slow') setTimeout(() => say(response, id, 'refunded'), 300);
       else if (name === 'hangs') return;
-      else reply(response, id, 'ok');
+      else say(response, id, 'ok');
     };
     const { calls, outcomes } = await step('alice', ['slow', 'bad', 'hangs', 'good']);
     const by = (tool: string) => calls.find((call) => call.tool === tool);
@@ -125,19 +117,19 @@ spec: {type: Declarative, declarative: {systemMessage: x, tools: [{type: McpServ
       assert.ok(output.length < 400);
       assert.ok(token === '' || !output.includes(token));
     }
-    serves = (_name, response, id) => reply(response, id, 'ok');
+    serves = (_name, response, id) => say(response, id, 'ok');
     assert.equal((await step('bob', ['good'])).calls[0]?.isError, false);
   });
 
   test('one person’s refused token does not give the server a rest for the others', async () => {
     serves = (_name, response) => response.writeHead(401).end();
     for (let attempt = 0; attempt < 6; attempt++) assert.equal((await step('alice', ['good'])).calls[0]?.isError, true);
-    serves = (_name, response, id) => reply(response, id, 'ok');
+    serves = (_name, response, id) => say(response, id, 'ok');
     assert.equal((await step('bob', ['good'])).calls[0]?.isError, false);
   });
 
   test('a session that the server has ended is begun anew, once, and the request is made again in it', async () => {
-    serves = (_name, response, id) => reply(response, id, 'ok');
+    serves = (_name, response, id) => say(response, id, 'ok');
     const first = await step('alice', ['good']);
     const begun = sessions.begun;
     const before = raw.calls();

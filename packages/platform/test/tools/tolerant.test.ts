@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
-import type { ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { startToolServer } from '../../../../examples/tool-servers/tool-server.ts';
 import { resolveTools } from '../../src/policy/index.ts';
 import type { ToolCall } from '../../src/tools/index.ts';
 import { type Chain, startChain } from '../runtime/chain.ts';
-import { rawServer } from './raw-server.ts';
-
-const reply = (response: ServerResponse, id: unknown, result: unknown) =>
-  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+import { rawServer, reply } from './raw-server.ts';
 
 describe('tool servers as they really are', () => {
   let chain: Chain;
